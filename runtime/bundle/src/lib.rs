@@ -1,0 +1,1 @@
+//! An app as one artifact, named by its digest.

@@ -1,0 +1,1 @@
+//! What a function may import: one module for each capability, and the state of an instance.

@@ -1,0 +1,3 @@
+//! The `rimward` command.
+
+fn main() {}

@@ -1,0 +1,251 @@
+//! Compiling a component, in a process of its own: a hostile component can make the compiler use much time and memory,
+//! and must not take the node down with it. One at a time, low priority, killed at its deadline.
+//!
+//! The parent hands over the component as standard input and takes the code from standard output, both plain files.
+
+use crate::code::{Generation, LoadError};
+use crate::config::code_config;
+use crate::limits;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use wasmparser::{Payload, Validator, WasmFeatures};
+
+/// How components are compiled.
+pub struct Compiler {
+    how: How,
+    turn: Mutex<()>,
+}
+
+enum How {
+    Child {
+        program: PathBuf,
+        arguments: Vec<OsString>,
+        limits: ChildLimits,
+    },
+    Here,
+}
+
+/// What a compiling process may use.
+#[derive(Debug, Clone, Copy)]
+pub struct ChildLimits {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Wall time.
+    pub wall: Duration,
+    /// Address space, bytes.
+    pub memory_bytes: u64,
+}
+
+impl Default for ChildLimits {
+    fn default() -> Self {
+        Self {
+            cpu: limits::COMPILE_CPU,
+            wall: limits::COMPILE_WALL,
+            memory_bytes: limits::COMPILE_MEMORY_BYTES,
+        }
+    }
+}
+
+/// Why compiling failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The compiler refused the component.
+    #[error("{0}")]
+    Refused(String),
+    /// It took longer than it may.
+    #[error("compiling took longer than {} s and was stopped", .0.as_secs())]
+    Wall(Duration),
+    /// The process ended early: out of its CPU time or memory, or killed.
+    #[error("the compiling process ended early ({status}): it may use {} s of CPU and {} MiB", limits.cpu.as_secs(), limits.memory_bytes >> 20)]
+    Died {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it may use.
+        limits: ChildLimits,
+    },
+    /// The process could not be started, fed or read.
+    #[error("the compiling process could not be used")]
+    Io(#[source] std::io::Error),
+}
+
+impl Compiler {
+    /// Compiles in a child process: `program arguments.. GENERATION`, which is to call [`compile_stdio`].
+    pub fn child(program: PathBuf, arguments: Vec<OsString>, limits: ChildLimits) -> Self {
+        Self {
+            how: How::Child {
+                program,
+                arguments,
+                limits,
+            },
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Compiles in this process: for one-shot commands and tests, where the component is the user's own.
+    pub fn here() -> Self {
+        Self {
+            how: How::Here,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Waits for the right to compile: one at a time, so that a herd on one new component compiles it once.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compiles a component. Blocks until it is done.
+    pub(crate) fn compile(
+        &self,
+        generation: Generation,
+        wasm: &[u8],
+    ) -> Result<Vec<u8>, CompileError> {
+        match &self.how {
+            How::Here => precompile(generation, wasm),
+            How::Child {
+                program,
+                arguments,
+                limits,
+            } => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(generation.name()).env_clear();
+                in_child(command, wasm, *limits).map_err(CompileError::Io)?
+            }
+        }
+    }
+}
+
+fn precompile(generation: Generation, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
+    let refused = |error: wasmtime::Error| CompileError::Refused(format!("{error:#}"));
+    let engine = wasmtime::Engine::new(&code_config(generation)).map_err(refused)?;
+    engine.precompile_component(wasm).map_err(refused)
+}
+
+/// The compiling process: limits itself, reads a component from standard input, writes code to standard output.
+/// The exit status is 0, or 1 with the reason on standard error.
+pub fn compile_stdio(generation: Generation, limits: ChildLimits) -> Result<(), CompileError> {
+    limit_this_process(limits).map_err(|error| CompileError::Io(error.into()))?;
+    let mut wasm = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut wasm)
+        .map_err(CompileError::Io)?;
+    let code = precompile(generation, &wasm)?;
+    std::io::stdout()
+        .lock()
+        .write_all(&code)
+        .map_err(CompileError::Io)
+}
+
+fn limit_this_process(limits: ChildLimits) -> rustix::io::Result<()> {
+    let at_most = |value: u64| Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
+    setrlimit(Resource::Cpu, at_most(limits.cpu.as_secs()))?;
+    setrlimit(Resource::As, at_most(limits.memory_bytes))?;
+    setrlimit(Resource::Core, at_most(0))?;
+    // The lowest priority: a node that compiles goes on serving.
+    rustix::process::nice(19).map(|_| ())
+}
+
+fn in_child(
+    mut command: Command,
+    wasm: &[u8],
+    limits: ChildLimits,
+) -> std::io::Result<Result<Vec<u8>, CompileError>> {
+    let mut input = tempfile::tempfile()?;
+    input.write_all(wasm)?;
+    input.seek(SeekFrom::Start(0))?;
+    let (mut output, mut errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let child = command
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::from(output.try_clone()?))
+        .stderr(Stdio::from(errors.try_clone()?))
+        .spawn()?;
+    let Some(status) = wait(child, limits.wall)? else {
+        return Ok(Err(CompileError::Wall(limits.wall)));
+    };
+    Ok(match status.code() {
+        Some(0) => Ok(read_from_start(&mut output)?),
+        Some(1) => {
+            let reason = read_from_start(&mut errors)?;
+            Err(CompileError::Refused(
+                String::from_utf8_lossy(&reason).trim().to_owned(),
+            ))
+        }
+        _ => Err(CompileError::Died { status, limits }),
+    })
+}
+
+/// Waits for the child, and kills it at its deadline.
+fn wait(mut child: Child, wall: Duration) -> std::io::Result<Option<ExitStatus>> {
+    const POLL: Duration = Duration::from_millis(5);
+    let deadline = Instant::now() + wall;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn read_from_start(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Which engine a component needs: the concurrent one if it imports or exports anything of WASI 0.3, or uses async
+/// types or functions at all.
+pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
+    let plain = WasmFeatures::default() - WasmFeatures::CM_ASYNC;
+    let invalid = |error: wasmparser::BinaryReaderError| LoadError::Invalid {
+        reason: error.message().to_owned(),
+        offset: Some(error.offset()),
+    };
+    if Validator::new_with_features(plain)
+        .validate_all(wasm)
+        .is_err()
+    {
+        Validator::new_with_features(plain | WasmFeatures::CM_ASYNC)
+            .validate_all(wasm)
+            .map_err(invalid)?;
+        return Ok(Generation::Concurrent);
+    }
+    let mut depth = 0_u32;
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        match payload.map_err(invalid)? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    if import.map_err(invalid)?.name.name.contains("@0.3.") {
+                        return Ok(Generation::Concurrent);
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    if export.map_err(invalid)?.name.name.contains("@0.3.") {
+                        return Ok(Generation::Concurrent);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Generation::Plain)
+}

@@ -1,0 +1,92 @@
+//! The engine's named bounds: unit, default and reason. Each has a test at the limit and just past it, in this crate or in
+//! the whole-node tests.
+
+use std::time::Duration;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// How often running guests are interrupted to look at the time. One tick is the longest that a guest can keep the
+/// thread that accepted it from its other work.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks that the ticker goes on after the last guest stopped, so that a busy node does not park and wake it for every
+/// request.
+pub const TICKS_BEFORE_PARKING: u32 = 20;
+
+/// Stack that wasm code may use, bytes. wasmtime's default; deeper recursion traps.
+pub const WASM_STACK_BYTES: usize = 512 * KIB;
+
+/// Stack of the fiber that a guest runs on, bytes: wasm's part and at least 1 MiB for host functions called at its end.
+pub const FIBER_STACK_BYTES: usize = 2 * MIB;
+
+/// Bytes that a guest may hand to the host in one call (strings and lists). More than a body chunk and a full header
+/// block need; small enough that every running guest doing it at once stays affordable.
+pub const HOST_CALL_BYTES: usize = 4 * MIB;
+
+/// Live component handles (resources, streams, futures) of one instance. Programs use tens; a leak traps here.
+pub const HANDLES: usize = 5_000;
+
+/// Entries of the host's resource table of one instance, for the same reason.
+pub const TABLE_ENTRIES: usize = 5_000;
+
+/// Table elements of one instance, summed over its tables. Python and JavaScript components use over 10,000.
+pub const TABLE_ELEMENTS: usize = 100_000;
+
+/// Elements that one pooled table can hold. wasmtime's own default, enough for the interpreters in use.
+pub const POOLED_TABLE_ELEMENTS: usize = 20_000;
+
+/// Core instances that one component may have. A Python component has about 30, one per shared library.
+pub const CORE_INSTANCES: u32 = 200;
+
+/// Linear memories that one component may have.
+pub const MEMORIES: u32 = 32;
+
+/// Tables that one component may have.
+pub const TABLES: u32 = 64;
+
+/// Metadata of one core instance, bytes. JavaScript engines have large tables of functions and globals.
+pub const CORE_INSTANCE_BYTES: usize = 4 * MIB;
+
+/// Memory of a guest where nothing else was said, bytes.
+pub const MEMORY_BYTES: usize = 128 * MIB;
+
+/// CPU time of one invocation where nothing else was said.
+pub const CPU: Duration = Duration::from_secs(1);
+
+/// Linear memory that a pooled slot keeps resident between guests at the most, bytes. Only useful together with page-map
+/// scanning, which finds the pages that were touched.
+pub const KEEP_RESIDENT_BYTES: usize = 10 * MIB;
+
+/// Table bytes that a pooled slot keeps resident.
+pub const TABLE_KEEP_RESIDENT_BYTES: usize = MIB;
+
+/// Slots of the pool at the least: below this the pool is not worth its reservation.
+pub const SLOTS_MIN: u32 = 4;
+
+/// Slots of the pool at the most: a thousand slots cost 8 ms at start.
+pub const SLOTS_MAX: u32 = 1_024;
+
+/// Slots for each core, where nothing else was said: guests that wait for an upstream hold one without using CPU.
+pub const SLOTS_PER_CORE: u32 = 64;
+
+/// Memory that one slot is taken to need when slots are derived from the memory of the machine, bytes.
+pub const SLOT_MEMORY_BYTES: u64 = 8 << 20;
+
+/// Invocations that a function which overran its tick is started on the shared pool for, until it behaves.
+pub const SUSPECT_INVOCATIONS: u8 = 8;
+
+/// Component size that is compiled at the most, bytes. The largest interpreters in use are 20 MB.
+pub const COMPONENT_BYTES: usize = 100 * MIB;
+
+/// CPU time that compiling one component may take. A 13 MB JavaScript component takes 20 s here, ten times that on a board.
+pub const COMPILE_CPU: Duration = Duration::from_secs(600);
+
+/// Wall time that compiling one component may take.
+pub const COMPILE_WALL: Duration = Duration::from_secs(900);
+
+/// Address space of a compiling process, bytes.
+pub const COMPILE_MEMORY_BYTES: u64 = 1536 << 20;
+
+/// Compiled code read from the cache at the most, bytes: larger entries are a miss.
+pub const CACHE_ENTRY_BYTES: u64 = 1 << 30;

@@ -1,0 +1,140 @@
+//! Running one guest: polled where its request is, as long as it yields within a tick; moved to the shared pool at its
+//! first yield after that, or from the start where its function has overrun lately.
+
+use crate::engine::Engine;
+use crate::meter::Usage;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::task::JoinHandle;
+
+/// Where a guest is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Yielding {
+    /// It is expected to yield within a tick: on the caller's thread.
+    InTime,
+    /// Its function has overrun lately: on the shared pool.
+    Late,
+}
+
+/// The guest ended without a result, through a fault of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// Host code panicked. The panic was reported by the panic hook.
+    #[error("the host panicked while it ran the guest")]
+    Panicked,
+    /// The node is stopping and its pools have ended.
+    #[error("the node stopped before the guest ended")]
+    Stopped,
+}
+
+/// One running guest. Dropping it ends the guest: at once on the caller's thread, at its next yield (a tick at the most)
+/// on the shared pool; everything that the guest's future owns is released then.
+pub struct Run<T> {
+    place: Place<T>,
+    usage: Arc<Usage>,
+}
+
+enum Place<T> {
+    Here(Charged<T>),
+    Pool(JoinHandle<Result<T, Lost>>),
+    Ended,
+}
+
+/// The guest's future with its CPU time charged around every poll.
+struct Charged<T> {
+    guest: Pin<Box<dyn Future<Output = T> + Send>>,
+    usage: Arc<Usage>,
+    engine: Arc<Engine>,
+}
+
+impl<T: Send + 'static> Run<T> {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        usage: Arc<Usage>,
+        yielding: Yielding,
+        guest: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        let charged = Charged {
+            guest: Box::pin(guest),
+            usage: usage.clone(),
+            engine,
+        };
+        let place = match yielding {
+            Yielding::InTime => Place::Here(charged),
+            Yielding::Late => to_pool(charged),
+        };
+        Self { place, usage }
+    }
+
+    /// What the guest has used so far.
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.usage
+    }
+}
+
+fn to_pool<T: Send + 'static>(charged: Charged<T>) -> Place<T> {
+    let engine = charged.engine.clone();
+    Place::Pool(engine.hogs().spawn(charged))
+}
+
+impl<T: Send + 'static> Future for Run<T> {
+    type Output = Result<T, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Place::Here(charged) = &mut this.place {
+            match Pin::new(charged).poll(cx) {
+                Poll::Pending if !this.usage.overran() => return Poll::Pending,
+                Poll::Pending => {
+                    let Place::Here(charged) = std::mem::replace(&mut this.place, Place::Ended)
+                    else {
+                        unreachable!("it was here a moment ago");
+                    };
+                    this.place = to_pool(charged);
+                }
+                Poll::Ready(result) => {
+                    this.place = Place::Ended;
+                    return Poll::Ready(result);
+                }
+            }
+        }
+        match &mut this.place {
+            Place::Pool(joined) => match Pin::new(joined).poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(joined) => {
+                    this.place = Place::Ended;
+                    Poll::Ready(joined.unwrap_or(Err(Lost::Stopped)))
+                }
+            },
+            Place::Here(_) | Place::Ended => panic!("a guest was polled after it ended"),
+        }
+    }
+}
+
+impl<T> Drop for Run<T> {
+    fn drop(&mut self) {
+        if let Place::Pool(joined) = &self.place {
+            joined.abort();
+        }
+    }
+}
+
+impl<T> Future for Charged<T> {
+    type Output = Result<T, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.engine.ticker().enter();
+        this.usage.enter();
+        let polled = catch_unwind(AssertUnwindSafe(|| this.guest.as_mut().poll(cx)));
+        this.usage.leave();
+        this.engine.ticker().leave();
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(_panic) => Poll::Ready(Err(Lost::Panicked)),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! From the document to an [`App`], with the checks that need more than one place of the file.
+
+use std::num::NonZeroU32;
+
+use toml::de::DeValue;
+
+use super::{App, Build, Durability, Function, HttpTrigger, Reuse, Store, StoreKind};
+use crate::document::{Scalar, Table, Trouble, choice, type_name};
+use crate::function_limits::Limits;
+use crate::limits::{FUNCTIONS_MAX, ROUTES_MAX};
+use crate::table::RouteTable;
+use crate::upstream::Upstream;
+
+/// What other tables of the file may be referred to.
+struct Declared<'t> {
+    functions: Vec<&'t str>,
+    upstreams: Vec<&'t str>,
+}
+
+pub(super) fn app(root: &mut Table<'_>) -> Option<App> {
+    root.not_yet(&["model"]);
+    let declared = Declared { functions: root.names_of("function"), upstreams: root.names_of("upstream") };
+    let header = match root.has("app") {
+        true => root.table("app", |table| Some((table.required("name"), table.optional("version")))),
+        false => root.missing("app"),
+    };
+    let functions = root.named("function", |table| function(table, &declared));
+    check_functions(root, declared.functions.len());
+    let http = root.table("trigger", |table| http(table, &declared)).unwrap_or_default();
+    let upstreams = root.named("upstream", Upstream::read);
+    let stores = root.named("store", store);
+    let (name, version) = header?;
+    Some(App { name: name?, version, functions, http, upstreams, stores })
+}
+
+fn check_functions(root: &Table<'_>, count: usize) {
+    if count == 0 {
+        root.problem_at("function", "the app has no function".into(), "declare one as `[function.NAME]`");
+    } else if count > FUNCTIONS_MAX {
+        let message = format!("the app has {count} functions, more than {FUNCTIONS_MAX}");
+        root.problem_at("function", message, "make two apps of it");
+    }
+}
+
+fn function(table: &mut Table<'_>, declared: &Declared<'_>) -> Option<Function> {
+    table.not_yet(&["models", "publishes"]);
+    let component = table.required("component");
+    let function = Function {
+        build: table.table("build", build),
+        limits: table.table("limits", Limits::read).unwrap_or_default(),
+        reuse: table.optional("reuse").unwrap_or_default(),
+        upstreams: table.references("upstreams", "upstream", &declared.upstreams),
+        hosts: table.list("hosts"),
+        functions: table.references("functions", "function", &declared.functions),
+        stores: table.list("stores"),
+        config: table.map("config"),
+        secrets: table.list("secrets"),
+        component: component?,
+    };
+    for secret in function.secrets.iter().filter(|secret| function.config.contains_key(secret.as_str())) {
+        let message = format!("`{secret}` is a config key and a secret of the same function");
+        table.problem_at("secrets", message, "a function reads both through `wasi:config`: rename one of them");
+    }
+    Some(function)
+}
+
+fn build(table: &mut Table<'_>) -> Option<Build> {
+    let command = table.required("command");
+    Some(Build { dir: table.optional("dir"), watch: table.list("watch"), command: command? })
+}
+
+fn http(table: &mut Table<'_>, declared: &Declared<'_>) -> Option<Vec<HttpTrigger>> {
+    table.not_yet(&["cron", "message"]);
+    let mut routes = RouteTable::default();
+    let triggers = table.tables("http", |table| http_trigger(table, declared, &mut routes));
+    if triggers.len() > ROUTES_MAX {
+        let message = format!("the app has {} routes, more than {ROUTES_MAX}", triggers.len());
+        table.problem_at("http", message, "let one function answer several of them");
+    }
+    Some(triggers)
+}
+
+fn http_trigger(table: &mut Table<'_>, declared: &Declared<'_>, routes: &mut RouteTable<()>) -> Option<HttpTrigger> {
+    let route = table.required("route");
+    let host = table.optional("host").unwrap_or_default();
+    let function = table.required_reference("function", "function", &declared.functions);
+    let trigger = HttpTrigger { route: route?, host, function: function? };
+    if let Err(conflict) = routes.insert(&trigger.host, &trigger.route, ()) {
+        table.problem_at("route", conflict.to_string(), "let them differ in method, host or path");
+    }
+    Some(trigger)
+}
+
+fn store(table: &mut Table<'_>) -> Option<Store> {
+    Some(Store {
+        kind: table.optional("kind").unwrap_or_default(),
+        durability: table.optional("durability").unwrap_or_default(),
+    })
+}
+
+impl Scalar for StoreKind {
+    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
+        choice(value, &[("durable", Self::Durable), ("memory", Self::Memory)])
+    }
+}
+
+impl Scalar for Durability {
+    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
+        choice(value, &[("commit", Self::Commit), ("interval", Self::Interval)])
+    }
+}
+
+impl Scalar for Reuse {
+    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
+        const HINT: &str = "`\"fresh\"`, or the number of invocations that one instance serves";
+        match value {
+            DeValue::String(text) if text == "fresh" => Ok(Self::Fresh),
+            DeValue::Integer(_) => NonZeroU32::scalar(value).map(|times| match times.get() {
+                1 => Self::Fresh,
+                times => Self::Times(times),
+            }),
+            other => Err(Trouble::new(format!("{} is no way to reuse an instance", type_name(other)), HINT)),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A named service outside the node: where it is, what is added to a call, and how long it is waited for.
+//!
+//! The app declares it, the node may bind it to something else ([`Upstream::bind`]); the node then builds the client's
+//! own upstream from the result.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::document::Table;
+use crate::duration::Duration;
+use crate::header::{HeaderKey, HeaderTemplate};
+use crate::limits;
+use crate::name::Name;
+use crate::node::UpstreamBinding;
+use crate::path::{AppPath, FileAt};
+use crate::url::BaseUrl;
+
+/// A named service outside the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Upstream {
+    /// Where it is. The path is put before a call's path.
+    pub url: BaseUrl,
+    /// How long it is waited for.
+    #[serde(default)]
+    pub timeout: Timeouts,
+    /// Headers that the node sets on every call, over the guest's own; values may hold `{secret:NAME}`.
+    #[serde(default)]
+    pub headers: BTreeMap<HeaderKey, HeaderTemplate>,
+    /// Certificate authorities (PEM) that are trusted for it besides the system's.
+    pub ca: Option<FileAt>,
+    /// The certificate that the node shows to it.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// A client certificate: the chain is a file, the private key a secret, so that it stays on the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// The certificate chain (PEM).
+    pub cert: FileAt,
+    /// The name of the secret that holds the private key (PEM).
+    pub key: Name,
+}
+
+/// The timeouts of an upstream as declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Timeouts {
+    /// Resolving the name, connecting and the TLS handshake.
+    pub connect: Option<Duration>,
+    /// From the sent request to the response's head.
+    pub first_byte: Option<Duration>,
+    /// Between two parts of the response's body.
+    pub between_bytes: Option<Duration>,
+    /// The whole call.
+    pub total: Option<Duration>,
+}
+
+/// The timeouts that hold for an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// Resolving the name, connecting and the TLS handshake.
+    pub connect: std::time::Duration,
+    /// From the sent request to the response's head.
+    pub first_byte: std::time::Duration,
+    /// Between two parts of the response's body.
+    pub between_bytes: std::time::Duration,
+    /// The whole call.
+    pub total: std::time::Duration,
+}
+
+impl Upstream {
+    /// The upstream as this node reaches it: whatever the binding names replaces the declaration, header by header.
+    pub fn bind(mut self, binding: &UpstreamBinding) -> Self {
+        self.url = binding.url.clone().unwrap_or(self.url);
+        self.headers.extend(binding.headers.clone());
+        self.ca = binding.ca.clone().or(self.ca);
+        self.client_certificate = binding.client_certificate.clone().or(self.client_certificate);
+        self
+    }
+
+    /// The secrets that a call needs.
+    pub fn secrets(&self) -> BTreeSet<&Name> {
+        let key = self.client_certificate.as_ref().map(|certificate| &certificate.key);
+        self.headers.values().flat_map(HeaderTemplate::secrets).chain(key).collect()
+    }
+
+    /// The files of the app that a call needs.
+    pub fn app_files(&self) -> impl Iterator<Item = &AppPath> {
+        let cert = self.client_certificate.as_ref().map(|certificate| &certificate.cert);
+        self.ca.iter().chain(cert).filter_map(|file| match file {
+            FileAt::App(path) => Some(path),
+            FileAt::Node(_) => None,
+        })
+    }
+
+    pub(crate) fn read(table: &mut Table<'_>) -> Option<Self> {
+        table.not_yet(&["retry", "circuit-breaker", "bulkhead", "hedge", "fallback", "outbox"]);
+        let url = table.required("url");
+        let upstream = Self {
+            timeout: table.table("timeout", Timeouts::read).unwrap_or_default(),
+            headers: table.map("headers"),
+            ca: table.optional("ca").map(FileAt::App),
+            client_certificate: table
+                .table("client-certificate", |table| ClientCertificate::read(table, FileAt::App as fn(AppPath) -> _)),
+            url: url?,
+        };
+        Some(upstream)
+    }
+}
+
+impl ClientCertificate {
+    /// `at` says which side has the certificate's file.
+    pub(crate) fn read<P: crate::document::Scalar>(table: &mut Table<'_>, at: fn(P) -> FileAt) -> Option<Self> {
+        let (cert, key) = (table.required("cert"), table.required("key"));
+        Some(Self { cert: at(cert?), key: key? })
+    }
+}
+
+impl Timeouts {
+    /// The timeouts that hold: the declared ones, and the defaults where none is declared.
+    pub fn resolve(&self) -> UpstreamTimeouts {
+        let or = |declared: Option<Duration>, default| declared.map_or(default, Duration::get);
+        UpstreamTimeouts {
+            connect: or(self.connect, limits::UPSTREAM_CONNECT),
+            first_byte: or(self.first_byte, limits::UPSTREAM_FIRST_BYTE),
+            between_bytes: or(self.between_bytes, limits::UPSTREAM_BETWEEN_BYTES),
+            total: or(self.total, limits::UPSTREAM_TOTAL),
+        }
+    }
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        Some(Self {
+            connect: table.optional("connect"),
+            first_byte: table.optional("first-byte"),
+            between_bytes: table.optional("between-bytes"),
+            total: table.optional("total"),
+        })
+    }
+}

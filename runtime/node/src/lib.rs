@@ -1,0 +1,1 @@
+//! One node: the request path, routes, admission, revisions and telemetry.

@@ -1,0 +1,65 @@
+//! Every bound of this crate: name, unit, default, reason.
+//!
+//! Read by the file that enforces the bound; reaching one is an [`Error`](crate::Error) named beside it.
+
+use std::time::Duration;
+
+/// Getting a connection: waiting for room, DNS, TCP and TLS together. Past it: `ConnectionTimeout`.
+/// Five seconds outlast one lost SYN (1 s) and one more (3 s) on a bad link.
+pub const CONNECT_DEFAULT: Duration = Duration::from_secs(5);
+/// From the last byte of the request to the response head. Past it: `FirstByteTimeout`.
+/// Thirty seconds leave room for a model server that loads its model.
+pub const FIRST_BYTE_DEFAULT: Duration = Duration::from_secs(30);
+/// Between two pieces of the response body, while somebody waits for one. Past it: `BetweenBytesTimeout`.
+pub const BETWEEN_BYTES_DEFAULT: Duration = Duration::from_secs(30);
+/// The whole exchange, response body included. Past it: `TotalTimeout`. Ten minutes let streamed answers run.
+pub const TOTAL_DEFAULT: Duration = Duration::from_secs(600);
+/// No timeout is shorter: one timer tick.
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+/// No timeout is longer: a call that nobody can wait for is a lost connection.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// One name lookup. Past it: `DnsTimeout`. Below [`CONNECT_DEFAULT`], so that the cause is told apart.
+pub const LOOKUP_MAX: Duration = Duration::from_secs(3);
+/// Lookups that may occupy a blocking thread of one resolver at a time; further ones wait within
+/// [`LOOKUP_MAX`]. A dead DNS server must not take all blocking threads of the runtime.
+pub const LOOKUPS_MAX: usize = 16;
+/// Addresses used of one lookup; the others are ignored. A name with a thousand records is no better than with 16.
+pub const ADDRESSES_MAX: usize = 16;
+/// Pause before the next address is tried beside the ones still connecting (RFC 8305, section 5: 250 ms).
+pub const ATTEMPT_STAGGER: Duration = Duration::from_millis(250);
+
+/// Open connections of one client. A further request waits for room, at most [`CONNECTION_WAIT_MAX`], then:
+/// `ConnectionLimit`. 256 of them with TLS are about 10 MiB.
+pub const CONNECTIONS_DEFAULT: usize = 256;
+/// Longest wait for room under the connection limit. A second is past any burst and within any patience.
+pub const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Idle HTTP/1.1 connections kept per origin; a further one is closed.
+pub const IDLE_PER_HOST_DEFAULT: usize = 32;
+/// How long an idle connection is kept. Below the 60-75 s at which common proxies close theirs.
+pub const IDLE_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Streams opened on one HTTP/2 connection before another connection is made: what most servers allow.
+pub const STREAMS_MAX: usize = 100;
+/// Receive window of one HTTP/2 stream, bytes: one stream at 100 Mbit/s and 80 ms.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Receive window of one HTTP/2 connection, bytes: bounds what unread answers may hold.
+pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Ping on an HTTP/2 connection with open streams that was quiet this long, to find a dead link.
+pub const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// An HTTP/2 connection whose ping is not answered within this time is dead.
+pub const PING_MAX: Duration = Duration::from_secs(10);
+
+/// Length of a request's path and query, bytes. Past it: `RequestUriTooLong`. What common servers accept.
+pub const PATH_BYTES_MAX: usize = 8 << 10;
+/// Names and values of a request's headers together, bytes. Past it: `RequestHeadersTooLarge`.
+pub const REQUEST_HEADERS_BYTES_MAX: usize = 64 << 10;
+/// A response's head, bytes (HTTP/1.1: status line and headers, and the trailers; HTTP/2: the header list as
+/// RFC 9113 counts it). From here on: `ResponseHeadersTooLarge`.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Headers in an HTTP/1.1 response. Past it: `ResponseHeadersTooLarge`.
+pub const RESPONSE_HEADERS_MAX: usize = 100;
+
+/// How long a GET, HEAD, DELETE, OPTIONS or TRACE whose body is undecided waits for the first piece or the end, so that
+/// one without a body goes out as such. A guest that has not decided by then gets a chunked request.
+pub const BODY_DECISION_MAX: Duration = Duration::from_millis(50);

@@ -1,0 +1,1 @@
+//! The test harness and the end-to-end tests.
