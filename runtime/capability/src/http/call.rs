@@ -1,0 +1,487 @@
+//! One invocation of a function over HTTP, from the request to the head of its reply.
+//!
+//! The guest runs in the future of whoever awaits [`Call::reply`] and afterwards in the future of whoever reads the
+//! [`ReplyBody`](super::ReplyBody): nothing is spawned while all goes well. Dropping either ends the guest and gives back
+//! all that the invocation holds. What came of it is told once, to `on_close`.
+
+use super::bodies::Idle;
+use super::reply::{Reply, ReplyBody, Streaming};
+use super::wall::Wall;
+use crate::function::{Function, Instance, Proxy};
+use crate::limits::{LINGER, REPLY_COLLECTED_BYTES};
+use bytes::BytesMut;
+use http_body::Body;
+use rimward_engine::{Engine, Lost, Run, Stop, Usage};
+use rimward_upstream::Client;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+use wasmtime::Trap;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
+
+/// What belongs to one invocation.
+#[derive(Clone)]
+pub struct Invocation {
+    /// Names the request in logs.
+    pub request_id: Arc<str>,
+    /// The tenant's client on this core, for outgoing requests.
+    pub client: Arc<Client>,
+    /// When it must have answered.
+    pub wall: Wall,
+    /// How many calls from function to function it is deep.
+    pub depth: u8,
+    /// The trace it belongs to.
+    pub traceparent: Option<http::HeaderValue>,
+    /// Whether the client came over TLS.
+    pub scheme: ClientScheme,
+}
+
+/// How the client came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientScheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// One invocation, running.
+pub struct Call {
+    running: Running,
+    head: oneshot::Receiver<Head>,
+    response: Option<http::Response<WasiBody>>,
+    collected: BytesMut,
+    wall: Wall,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+type Head = Result<http::Response<WasiBody>, Error>;
+
+/// Why a function did not answer, or did not finish its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestFailure {
+    /// It spent its CPU budget.
+    #[error("the function used up its CPU time")]
+    Cpu,
+    /// It did not answer in time.
+    #[error("the function did not answer within {} ms", .0.as_millis())]
+    Wall(Duration),
+    /// It was refused memory and then trapped.
+    #[error("the function ran out of memory")]
+    Memory(#[source] wasmtime::Error),
+    /// It trapped.
+    #[error("the function trapped")]
+    Trap(#[source] wasmtime::Error),
+    /// It called `exit`.
+    #[error("the function exited with status {0}")]
+    Exit(i32),
+    /// It returned without an answer.
+    #[error("the function returned without sending a response")]
+    NoResponse,
+    /// It answered with an error instead of a response.
+    #[error("the function answered with an error")]
+    Answered(#[source] Error),
+    /// There was no room for another instance.
+    #[error("there is no room for another instance")]
+    PoolFull(#[source] wasmtime::Error),
+    /// Its reply stood still for too long.
+    #[error("the function's reply stood still")]
+    Idle,
+    /// Its reply took longer than it may.
+    #[error("the function's reply took too long")]
+    TooLong,
+    /// A fault of the host.
+    #[error("the host failed")]
+    Host(#[source] Lost),
+}
+
+/// How an invocation ended.
+pub struct Closing {
+    /// What it used.
+    pub usage: Arc<Usage>,
+    /// `Ok` when everything was sent; a failure may come after a complete reply. `None` when the client went away first.
+    pub outcome: Option<Result<(), GuestFailure>>,
+    /// The instance, where it can be used again.
+    pub instance: Option<Instance>,
+}
+
+/// The guest of an invocation and what is to happen when it has ended.
+pub(super) struct Running {
+    run: Option<Run<Ended>>,
+    /// Tells a 0.3 guest's event loop that the body has been read.
+    body_read: Option<oneshot::Sender<()>>,
+    function: Arc<Function>,
+    usage: Arc<Usage>,
+    failure: Option<GuestFailure>,
+    instance: Option<Instance>,
+    on_close: Option<Box<dyn FnOnce(Closing) + Send>>,
+}
+
+/// What is left when a guest's code has returned.
+struct Ended {
+    result: wasmtime::Result<()>,
+    instance: Option<Instance>,
+}
+
+/// Everything that a guest's future owns.
+struct Guest<K> {
+    function: Arc<Function>,
+    engine: Arc<Engine>,
+    warm: Option<Instance>,
+    request: http::Request<WasiBody>,
+    invocation: Invocation,
+    usage: Arc<Usage>,
+    head: oneshot::Sender<Head>,
+    body_read: oneshot::Receiver<()>,
+    /// Released when the guest and its store are gone.
+    kept: K,
+}
+
+impl Function {
+    /// Starts an invocation, on `warm` if there is such an instance. `kept` is released when the guest is gone, `on_close`
+    /// is called once when all is over.
+    pub fn call<K: Send + 'static>(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        warm: Option<Instance>,
+        request: http::Request<WasiBody>,
+        invocation: Invocation,
+        kept: K,
+        on_close: Box<dyn FnOnce(Closing) + Send>,
+    ) -> Call {
+        let usage = Arc::<Usage>::default();
+        let (head_sender, head) = oneshot::channel();
+        let (body_read, when_read) = oneshot::channel();
+        let wall = invocation.wall.clone();
+        let guest = Guest {
+            function: self.clone(),
+            engine: engine.clone(),
+            warm,
+            request,
+            invocation,
+            usage: usage.clone(),
+            head: head_sender,
+            body_read: when_read,
+            kept,
+        };
+        let running = Running {
+            run: Some(engine.run(usage.clone(), self.yielding(), guest.run())),
+            body_read: Some(body_read),
+            function: self.clone(),
+            usage,
+            failure: None,
+            instance: None,
+            on_close: Some(on_close),
+        };
+        Call { running, head, response: None, collected: BytesMut::new(), wall, alarm: None }
+    }
+}
+
+impl<K> Guest<K> {
+    async fn run(self) -> Ended {
+        let Self { function, engine, warm, request, invocation, usage, head, body_read, kept } = self;
+        let instance = match warm {
+            Some(mut instance) => {
+                instance.store.data_mut().reopen(function.grants(), &invocation, usage);
+                instance.store.set_epoch_deadline(1);
+                Ok(instance)
+            }
+            None => function.instantiate(&engine, &invocation, usage).await,
+        };
+        let mut instance = match instance {
+            Ok(instance) => instance,
+            Err(error) => return Ended { result: Err(error), instance: None },
+        };
+        let result = match &instance.proxy {
+            Proxy::V2(proxy) => call_02(&mut instance.store, proxy, request, invocation.scheme, head).await,
+            Proxy::V3(service) => call_03(&mut instance.store, service, request, head, body_read).await,
+        };
+        instance.store.data_mut().close();
+        let instance = result.is_ok().then_some(instance);
+        drop(kept);
+        Ended { result, instance }
+    }
+}
+
+type Store = wasmtime::Store<crate::State>;
+
+async fn call_02(
+    store: &mut Store,
+    proxy: &wasmtime_wasi_http::p2::bindings::Proxy,
+    request: http::Request<WasiBody>,
+    scheme: ClientScheme,
+    head: oneshot::Sender<Head>,
+) -> wasmtime::Result<()> {
+    let scheme = match scheme {
+        ClientScheme::Http => Scheme::Http,
+        ClientScheme::Https => Scheme::Https,
+    };
+    let mut http = store.data_mut().http();
+    let request = http.new_incoming_request(scheme, request)?;
+    let outparam = http.new_response_outparam_from_callback(move |response| {
+        // The caller may be gone.
+        let _ = head.send(response.map_err(Error::from));
+    })?;
+    proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
+}
+
+async fn call_03(
+    store: &mut Store,
+    service: &p3::bindings::Service,
+    request: http::Request<WasiBody>,
+    head: oneshot::Sender<Head>,
+    body_read: oneshot::Receiver<()>,
+) -> wasmtime::Result<()> {
+    store
+        .run_concurrent(async move |accessor| {
+            let (request, request_io) = accessor.with(|mut store| {
+                let (request, io) = p3::Request::from_http(store.get().http().hooks, request);
+                (request, Box::pin(io) as Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>)
+            });
+            match service.handle(accessor, request).await? {
+                Ok(response) => {
+                    let response = accessor.with(|mut store| response.into_http(&mut store, request_io))?;
+                    let _ = head.send(Ok(response));
+                    // The guest goes on writing the body in this event loop until it has been read or dropped.
+                    let _ = body_read.await;
+                    std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+                }
+                Err(code) => {
+                    let _ = head.send(Err(Error::from(code)));
+                }
+            }
+            Ok(())
+        })
+        .await?
+}
+
+/// What stands between the head of a reply and its end.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// How long the body may stand still.
+    pub idle: Duration,
+    /// How long the body may take.
+    pub max: Option<Duration>,
+}
+
+impl Call {
+    /// Runs the guest until its reply begins. A small reply that is ready by then is collected, so that it has a
+    /// `content-length`; the body of any other is streamed.
+    pub async fn reply(mut self, limits: StreamLimits) -> Result<Reply, GuestFailure> {
+        let complete = poll_fn(|cx| self.poll(cx)).await;
+        match complete {
+            Ok(Complete::Yes(trailers)) => {
+                let (parts, _empty) = self.take_response().into_parts();
+                self.running.finish();
+                let body = ReplyBody::collected(self.collected.freeze(), trailers);
+                Ok(http::Response::from_parts(parts, body))
+            }
+            Ok(Complete::No) => {
+                let (parts, body) = self.take_response().into_parts();
+                let collected = (!self.collected.is_empty()).then(|| self.collected.freeze());
+                let streaming = Streaming::new(self.running, body, collected, Idle::new(limits.idle), limits.max);
+                Ok(http::Response::from_parts(parts, ReplyBody::streaming(streaming)))
+            }
+            Err(failure) => {
+                let told = failure.again();
+                self.running.fail(failure);
+                Err(told)
+            }
+        }
+    }
+
+    fn take_response(&mut self) -> http::Response<WasiBody> {
+        self.response.take().expect("polling ends with a response or a failure")
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Complete, GuestFailure>> {
+        loop {
+            self.running.poll(cx);
+            if self.response.is_none() {
+                match self.poll_head(cx) {
+                    Poll::Ready(Ok(response)) => {
+                        self.wall.answered();
+                        self.response = Some(response);
+                    }
+                    Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => return self.poll_alarm(cx),
+                }
+            }
+            let body = self.response.as_mut().expect("it is there by now").body_mut();
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.collected.extend_from_slice(&data),
+                    Err(frame) => return Poll::Ready(self.ended(frame.into_trailers().ok())),
+                },
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error)))),
+                Poll::Ready(None) => return Poll::Ready(self.ended(None)),
+                Poll::Pending => return Poll::Ready(self.running.failed().map_or(Ok(Complete::No), Err)),
+            }
+            if self.collected.len() > REPLY_COLLECTED_BYTES {
+                return Poll::Ready(Ok(Complete::No));
+            }
+        }
+    }
+
+    /// The body has ended; if that is because the guest failed, nothing has been sent yet and the caller learns it.
+    fn ended(&mut self, trailers: Option<http::HeaderMap>) -> Result<Complete, GuestFailure> {
+        match self.running.failed() {
+            Some(failure) => Err(failure),
+            None => Ok(Complete::Yes(trailers)),
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<WasiBody>, GuestFailure>> {
+        match Pin::new(&mut self.head).poll(cx) {
+            Poll::Ready(Ok(Ok(response))) => Poll::Ready(Ok(response)),
+            Poll::Ready(Ok(Err(error))) => Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error)))),
+            Poll::Ready(Err(_never_sent)) if self.running.run.is_none() => {
+                Poll::Ready(Err(self.running.failure_or(GuestFailure::NoResponse)))
+            }
+            // Whoever could answer is gone, but the guest still runs: it may trap, and that says more.
+            Poll::Ready(Err(_)) => {
+                let (_never, head) = oneshot::channel();
+                self.head = head;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The guest is waiting or elsewhere: is there still time?
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Result<Complete, GuestFailure>> {
+        loop {
+            let deadline = self.wall.deadline();
+            if std::time::Instant::now() >= deadline {
+                return Poll::Ready(Err(GuestFailure::Wall(self.wall.limit())));
+            }
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // The client let the guest wait meanwhile: it has more time.
+            alarm.as_mut().reset(self.wall.deadline().into());
+        }
+    }
+}
+
+enum Complete {
+    Yes(Option<http::HeaderMap>),
+    No,
+}
+
+impl Running {
+    /// Drives the guest; afterwards `failure` and `instance` say what came of it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        let Some(run) = &mut self.run else { return };
+        let Poll::Ready(ended) = Pin::new(run).poll(cx) else { return };
+        self.run = None;
+        self.function.learn(&self.usage);
+        match ended {
+            Ok(Ended { result: Ok(()), instance }) => self.instance = instance,
+            Ok(Ended { result: Err(error), .. }) => self.failure = classify(error, &self.usage),
+            Err(lost) => self.failure = Some(GuestFailure::Host(lost)),
+        }
+    }
+
+    /// The failure that the guest ended with, once; it is kept for the closing too.
+    pub(super) fn failed(&mut self) -> Option<GuestFailure> {
+        self.failure.as_ref().map(GuestFailure::again)
+    }
+
+    pub(super) fn failure_or(&mut self, other: GuestFailure) -> GuestFailure {
+        self.failed().unwrap_or(other)
+    }
+
+    /// The reply is complete. The guest may still have something to do: it gets a moment for it.
+    pub(super) fn finish(mut self) {
+        if let Some(body_read) = self.body_read.take() {
+            let _ = body_read.send(());
+        }
+        self.poll(&mut Context::from_waker(std::task::Waker::noop()));
+        if self.run.is_none() {
+            return self.close();
+        }
+        tokio::spawn(async move {
+            let ended = poll_fn(|cx| {
+                self.poll(cx);
+                match self.run {
+                    None => Poll::Ready(()),
+                    Some(_) => Poll::Pending,
+                }
+            });
+            // Whoever is not done by then is ended with the store.
+            let _ = tokio::time::timeout(LINGER, ended).await;
+            self.close();
+        });
+    }
+
+    pub(super) fn fail(mut self, failure: GuestFailure) {
+        self.failure = Some(failure);
+        self.close();
+    }
+
+    fn close(mut self) {
+        let outcome = Some(self.failure.take().map_or(Ok(()), Err));
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Option<Result<(), GuestFailure>>) {
+        if let Some(on_close) = self.on_close.take() {
+            if self.run.is_some() {
+                self.function.learn(&self.usage);
+            }
+            on_close(Closing { usage: self.usage.clone(), outcome, instance: self.instance.take() });
+        }
+    }
+}
+
+/// Dropped before the end: the client went away.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tell(None);
+    }
+}
+
+/// What a guest's error means. `None`: it exited with success after it had answered.
+fn classify(error: wasmtime::Error, usage: &Usage) -> Option<GuestFailure> {
+    if usage.stopped() == Some(Stop::Cpu) || error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+        return Some(GuestFailure::Cpu);
+    }
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return Some(GuestFailure::Exit(exit.0));
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return Some(GuestFailure::PoolFull(error));
+    }
+    Some(match usage.refusals() {
+        0 => GuestFailure::Trap(error),
+        _ => GuestFailure::Memory(error),
+    })
+}
+
+impl GuestFailure {
+    /// The same failure for a second reader. What lies under it goes to the first only.
+    pub(super) fn again(&self) -> Self {
+        let text = |error: &wasmtime::Error| wasmtime::format_err!("{error:#}");
+        match self {
+            Self::Cpu => Self::Cpu,
+            Self::Wall(limit) => Self::Wall(*limit),
+            Self::Memory(error) => Self::Memory(text(error)),
+            Self::Trap(error) => Self::Trap(text(error)),
+            Self::Exit(status) => Self::Exit(*status),
+            Self::NoResponse => Self::NoResponse,
+            Self::Answered(error) => Self::Answered(Error::InternalError(Some(error.to_string()))),
+            Self::PoolFull(error) => Self::PoolFull(text(error)),
+            Self::Idle => Self::Idle,
+            Self::TooLong => Self::TooLong,
+            Self::Host(lost) => Self::Host(*lost),
+        }
+    }
+}
+

@@ -1,0 +1,242 @@
+//! Where a function's outgoing requests go: to another function of its app, to a named upstream, or to a host that it was
+//! granted. Everything else is refused before a name is looked up.
+
+use super::bodies::{Draining, Holding};
+use super::call::Invocation;
+use super::errors::{from_upstream, to_upstream};
+use crate::limits;
+use http::uri::Authority;
+use http_body_util::BodyExt;
+use rimward_upstream::{Client, Egress, Target, Timeouts, Upstream, Wanted};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+const UPSTREAM_SUFFIX: &str = ".upstream.internal";
+const FUNCTION_SUFFIX: &str = ".function.internal";
+const INTERNAL_SUFFIX: &str = ".internal";
+
+/// Calls another function of the app, in process. The node provides it.
+pub trait Invoke: Send + Sync + 'static {
+    /// Sends `request` to the function of this name; `depth` counts how many calls deep this one is.
+    fn invoke(
+        &self,
+        function: &str,
+        request: http::Request<WasiBody>,
+        depth: u8,
+    ) -> Pin<Box<dyn Future<Output = Result<http::Response<WasiBody>, InvokeError>> + Send>>;
+}
+
+/// Why another function could not be called at all. What the function itself answers is a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvokeError {
+    /// The app has no function of this name any more.
+    #[error("the app has no such function")]
+    NotFound,
+}
+
+/// Where a function may send requests.
+#[derive(Clone)]
+pub struct Grant {
+    /// Hosts, by policy.
+    pub egress: Arc<Egress>,
+    /// Named upstreams.
+    pub upstreams: Arc<BTreeMap<String, Arc<Upstream>>>,
+    /// Functions of the same app.
+    pub functions: Arc<BTreeSet<String>>,
+    /// How those are called.
+    pub invoke: Arc<dyn Invoke>,
+    /// Requests that one invocation may have in flight.
+    pub in_flight_max: usize,
+}
+
+/// The outgoing requests of one invocation.
+pub(crate) struct Outgoing {
+    context: Context,
+    filter: wasmtime_wasi_http::ForbiddenHeaderFilter,
+}
+
+#[derive(Clone)]
+struct Context {
+    grant: Grant,
+    client: Arc<Client>,
+    wall: super::Wall,
+    depth: u8,
+    traceparent: Option<http::HeaderValue>,
+    in_flight: Arc<Semaphore>,
+}
+
+enum Destination<'a> {
+    Function(&'a str),
+    Upstream(&'a Upstream),
+    Host(&'a Egress),
+}
+
+impl Outgoing {
+    pub(crate) fn open(grant: &Grant, invocation: &Invocation) -> Self {
+        Self {
+            context: Context {
+                grant: grant.clone(),
+                client: invocation.client.clone(),
+                wall: invocation.wall.clone(),
+                depth: invocation.depth,
+                traceparent: invocation.traceparent.clone(),
+                in_flight: Arc::new(Semaphore::new(grant.in_flight_max)),
+            },
+            filter: forbidden(),
+        }
+    }
+}
+
+/// One filter for the process: it depends on nothing.
+fn forbidden() -> wasmtime_wasi_http::ForbiddenHeaderFilter {
+    static FILTER: std::sync::LazyLock<wasmtime_wasi_http::ForbiddenHeaderFilter> =
+        std::sync::LazyLock::new(|| Arc::new(|name| wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name)));
+    FILTER.clone()
+}
+
+impl WasiHttpHooks for Outgoing {
+    fn is_forbidden_header(&mut self, name: &http::HeaderName) -> bool {
+        wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> wasmtime_wasi_http::ForbiddenHeaderFilter {
+        self.filter.clone()
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
+        let context = self.context.clone();
+        Box::new(async move { context.send(request, options).await.map(with_io) })
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        limits::BODY_CHUNKS_QUEUED
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        limits::BODY_CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        limits::BODY_CHUNK_BYTES
+    }
+}
+
+type Answer = (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+/// Nothing is left to be driven once the response is there: the pool drives its connections itself.
+fn with_io(response: http::Response<WasiBody>) -> Answer {
+    (response, Box::new(std::future::ready(Ok(()))))
+}
+
+impl Context {
+    async fn send(
+        self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<http::Response<WasiBody>, Error> {
+        let permit = self.in_flight.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+        let mut request = request.map(|body| Draining::new(body).boxed_unsync());
+        self.continue_trace(&mut request);
+        let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
+        match self.grant.destination(&authority, request.uri())? {
+            Destination::Function(name) => self.call_function(name, request, permit).await,
+            Destination::Upstream(upstream) => self.call(request, Target::Upstream(upstream), options, permit).await,
+            Destination::Host(egress) => self.call(request, Target::Host(egress), options, permit).await,
+        }
+    }
+
+    /// The trace of the invocation goes on, unless the function traces itself.
+    fn continue_trace(&self, request: &mut http::Request<WasiBody>) {
+        if let Some(traceparent) = &self.traceparent {
+            request.headers_mut().entry("traceparent").or_insert_with(|| traceparent.clone());
+        }
+    }
+
+    async fn call_function(
+        &self,
+        name: &str,
+        request: http::Request<WasiBody>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<http::Response<WasiBody>, Error> {
+        let response = self.grant.invoke.invoke(name, request, self.depth.saturating_add(1)).await;
+        let response = response.map_err(|InvokeError::NotFound| Error::DestinationNotFound)?;
+        Ok(response.map(|body| Holding::new(body, permit).boxed_unsync()))
+    }
+
+    /// What is awaited ends with the invocation's own time, if it has not answered yet. Bodies that are streamed
+    /// through go on after that; the timeouts of the upstream bound them.
+    async fn in_time<T>(&self, sending: impl Future<Output = T>) -> Result<T, Error> {
+        match self.wall.calls_deadline() {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), sending).await.map_err(|_| Error::HttpResponseTimeout),
+            None => Ok(sending.await),
+        }
+    }
+
+    async fn call(
+        &self,
+        request: http::Request<WasiBody>,
+        target: Target<'_>,
+        options: Option<RequestOptions>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<http::Response<WasiBody>, Error> {
+        let timeouts = match target {
+            Target::Upstream(upstream) => upstream.timeouts(),
+            Target::Host(_) => Timeouts::default(),
+        };
+        let timeouts = options.map_or(timeouts, |options| timeouts.narrowed(wanted(&options)));
+        let request = request.map(|body| body.map_err(to_upstream).boxed_unsync());
+        let sent = self.in_time(self.client.send(request, target, timeouts, None)).await?;
+        let response = sent.map_err(|error| {
+            tracing::debug!(error = %chain(&error), "an outgoing call failed");
+            from_upstream(error)
+        })?;
+        Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn wanted(options: &RequestOptions) -> Wanted {
+    Wanted {
+        connect: options.connect_timeout,
+        first_byte: options.first_byte_timeout,
+        between_bytes: options.between_bytes_timeout,
+    }
+}
+
+impl Grant {
+    fn destination(&self, authority: &Authority, uri: &http::Uri) -> Result<Destination<'_>, Error> {
+        let host = authority.host();
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if let Some(name) = host.strip_suffix(FUNCTION_SUFFIX) {
+            return self.functions.get(name).map(|name| Destination::Function(name)).ok_or(Error::HttpRequestDenied);
+        }
+        if let Some(name) = host.strip_suffix(UPSTREAM_SUFFIX) {
+            return self.upstreams.get(name).map(|upstream| Destination::Upstream(upstream)).ok_or(Error::HttpRequestDenied);
+        }
+        if host.ends_with(INTERNAL_SUFFIX) {
+            return Err(Error::HttpRequestDenied);
+        }
+        let by_origin = self.upstreams.values().find(|upstream| upstream.covers(uri));
+        Ok(by_origin.map_or(Destination::Host(&self.egress), |upstream| Destination::Upstream(upstream)))
+    }
+}
+

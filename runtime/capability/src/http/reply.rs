@@ -1,0 +1,139 @@
+//! The reply of a function: its head, and a body that is either complete or still being made by the guest. Reading a
+//! streaming body runs the guest; dropping it before its end ends the guest.
+
+use super::bodies::Idle;
+use super::call::{GuestFailure, Running};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Sleep;
+use wasmtime_wasi_http::WasiBody;
+
+/// The reply of a function.
+pub type Reply = http::Response<ReplyBody>;
+
+/// The body of a reply.
+pub struct ReplyBody(Kind);
+
+enum Kind {
+    Collected { data: Option<Bytes>, trailers: Option<http::HeaderMap> },
+    Streaming(Box<Streaming>),
+    Ended,
+}
+
+/// The body ended before its end. The connection must not end it cleanly: the client must be able to tell.
+#[derive(Debug, thiserror::Error)]
+#[error("the reply was cut short")]
+pub struct ReplyError(#[source] pub GuestFailure);
+
+/// A body that the guest is still making.
+pub(super) struct Streaming {
+    running: Option<Running>,
+    body: WasiBody,
+    collected: Option<Bytes>,
+    idle: Idle,
+    max: Option<Pin<Box<Sleep>>>,
+}
+
+impl ReplyBody {
+    /// A complete body.
+    pub fn collected(data: Bytes, trailers: Option<http::HeaderMap>) -> Self {
+        Self(Kind::Collected { data: (!data.is_empty()).then_some(data), trailers })
+    }
+
+    pub(super) fn streaming(streaming: Streaming) -> Self {
+        Self(Kind::Streaming(Box::new(streaming)))
+    }
+}
+
+impl Streaming {
+    pub(super) fn new(running: Running, body: WasiBody, collected: Option<Bytes>, idle: Idle, max: Option<Duration>) -> Self {
+        let max = max.map(|max| Box::pin(tokio::time::sleep(max)));
+        Self { running: Some(running), body, collected, idle, max }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        if let Some(data) = self.collected.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        if self.max.as_mut().is_some_and(|max| max.as_mut().poll(cx).is_ready()) {
+            return self.cut(GuestFailure::TooLong);
+        }
+        running.poll(cx);
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.idle.moved();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let failure = running.failure_or(GuestFailure::Answered(error));
+                self.cut(failure)
+            }
+            Poll::Ready(None) => match running.failed() {
+                Some(failure) => self.cut(failure),
+                None => {
+                    self.running.take().expect("it was there a moment ago").finish();
+                    Poll::Ready(None)
+                }
+            },
+            Poll::Pending => match running.failed() {
+                Some(failure) => self.cut(failure),
+                None if self.idle.poll(cx).is_ready() => self.cut(GuestFailure::Idle),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn cut(&mut self, failure: GuestFailure) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        let told = failure.again();
+        if let Some(running) = self.running.take() {
+            running.fail(failure);
+        }
+        Poll::Ready(Some(Err(ReplyError(told))))
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = ReplyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        match &mut self.0 {
+            Kind::Collected { data, trailers } => {
+                let frame = data.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers));
+                if data.is_none() && trailers.is_none() {
+                    self.0 = Kind::Ended;
+                }
+                Poll::Ready(frame.map(Ok))
+            }
+            Kind::Streaming(streaming) => {
+                let frame = streaming.poll(cx);
+                if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
+                    self.0 = Kind::Ended;
+                }
+                frame
+            }
+            Kind::Ended => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Collected { data, trailers } => data.is_none() && trailers.is_none(),
+            Kind::Streaming(_) => false,
+            Kind::Ended => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Collected { data, trailers: None } => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
+            Kind::Collected { .. } | Kind::Streaming(_) => SizeHint::default(),
+            Kind::Ended => SizeHint::with_exact(0),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What a function logs: `wasi:logging`, standard output and standard error, as lines. One function cannot flood the
+//! log: its lines are cut at a length and dropped over a rate, which is counted; control characters are escaped by
+//! whoever writes them out.
+
+use crate::http::Invocation;
+use crate::limits::{LOG_BURST_SECONDS, LOG_LINE_BYTES, LOG_LINES_PER_SECOND};
+use crate::State;
+use bytes::Bytes;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::AsyncWrite;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+mod bindings {
+    wasmtime::component::bindgen!({ path: "../../sdk/wit/logging-0.1.0-draft", world: "imports" });
+}
+
+use bindings::wasi::logging::logging as wit;
+
+/// Where the lines of a function go. Called on the request path: it must not block.
+pub trait Logs: Send + Sync + 'static {
+    /// One line.
+    fn line(&self, line: Line<'_>);
+}
+
+/// One line that a function logged.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// How important the function says it is; `Info` for standard output, `Warn` for standard error.
+    pub level: Level,
+    /// `stdout`, `stderr`, or the context that the function gave.
+    pub context: &'a str,
+    /// The text, without a line end, as the function wrote it.
+    pub text: &'a str,
+    /// The request that the function was working on.
+    pub request_id: &'a str,
+}
+
+/// The levels of `wasi:logging`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+/// Where a function's lines go and how many there may be.
+#[derive(Clone)]
+pub struct Grant {
+    logs: Arc<dyn Logs>,
+    rate: Arc<Rate>,
+}
+
+/// The log of one instance.
+pub(crate) struct Logging {
+    stdout: Pipe,
+    stderr: Pipe,
+    current: Arc<Current>,
+}
+
+/// What the pipes and the interface of one instance share.
+struct Current {
+    grant: Grant,
+    request_id: Mutex<Arc<str>>,
+}
+
+/// One of the two standard streams, cut into lines.
+#[derive(Clone)]
+struct Pipe {
+    name: &'static str,
+    level: Level,
+    partial: Arc<Mutex<Vec<u8>>>,
+    current: Arc<Current>,
+}
+
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wit::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| &mut state.logging)
+}
+
+/// Grants a function `lines_per_second` to `logs`; the rate is shared by all its instances.
+pub fn grant(logs: Arc<dyn Logs>, lines_per_second: Option<u32>) -> Grant {
+    Grant { logs, rate: Arc::new(Rate::new(lines_per_second.unwrap_or(LOG_LINES_PER_SECOND))) }
+}
+
+pub(crate) fn open(grant: &Grant, invocation: &Invocation) -> Logging {
+    let current = Arc::new(Current { grant: grant.clone(), request_id: Mutex::new(invocation.request_id.clone()) });
+    let pipe = |name, level| Pipe { name, level, partial: Arc::default(), current: current.clone() };
+    Logging { stdout: pipe("stdout", Level::Info), stderr: pipe("stderr", Level::Warn), current }
+}
+
+impl Grant {
+    /// Lines that were dropped because there were too many.
+    pub fn dropped(&self) -> u64 {
+        self.rate.dropped.load(Relaxed)
+    }
+}
+
+impl Logging {
+    pub(crate) fn stdout(&self) -> impl StdoutStream + 'static {
+        self.stdout.clone()
+    }
+
+    pub(crate) fn stderr(&self) -> impl StdoutStream + 'static {
+        self.stderr.clone()
+    }
+
+    pub(crate) fn reopen(&self, invocation: &Invocation) {
+        *self.current.request_id.lock().unwrap_or_else(PoisonError::into_inner) = invocation.request_id.clone();
+    }
+
+    /// A last line without an end is a line too.
+    pub(crate) fn close(&self) {
+        self.stdout.finish();
+        self.stderr.finish();
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl wit::Host for Logging {
+    fn log(&mut self, level: wit::Level, context: String, message: String) {
+        let level = match level {
+            wit::Level::Trace => Level::Trace,
+            wit::Level::Debug => Level::Debug,
+            wit::Level::Info => Level::Info,
+            wit::Level::Warn => Level::Warn,
+            wit::Level::Error => Level::Error,
+            wit::Level::Critical => Level::Critical,
+        };
+        self.current.line(level, &context, message.as_bytes());
+    }
+}
+
+impl Current {
+    fn line(&self, level: Level, context: &str, bytes: &[u8]) {
+        if !self.grant.rate.take() {
+            return;
+        }
+        let request_id = self.request_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_LINE_BYTES)]);
+        self.grant.logs.line(Line { level, context, text: &text, request_id: &request_id });
+    }
+}
+
+impl Pipe {
+    fn write(&self, bytes: &[u8]) {
+        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (piece, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |line| (line, true));
+            // What is over the length of a line is cut; the line still ends where the guest ends it.
+            let room = LOG_LINE_BYTES.saturating_sub(partial.len());
+            partial.extend_from_slice(&piece[..piece.len().min(room)]);
+            if ends {
+                self.current.line(self.level, self.name, &partial);
+                partial.clear();
+            }
+        }
+    }
+
+    fn finish(&self) {
+        let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        if !partial.is_empty() {
+            self.current.line(self.level, self.name, &partial);
+            partial.clear();
+        }
+    }
+}
+
+impl IsTerminal for Pipe {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Pipe {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Pipe {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        Pipe::write(self, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(LOG_LINE_BYTES)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Pipe {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pipe::write(&self, bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A token bucket: a line takes one, the rate puts them back, up to the burst.
+struct Rate {
+    per_second: u32,
+    bucket: Mutex<(f64, Instant)>,
+    dropped: AtomicU64,
+}
+
+impl Rate {
+    fn new(per_second: u32) -> Self {
+        let full = f64::from(per_second) * f64::from(LOG_BURST_SECONDS);
+        Self { per_second, bucket: Mutex::new((full, Instant::now())), dropped: AtomicU64::new(0) }
+    }
+
+    fn take(&self) -> bool {
+        self.take_at(Instant::now())
+    }
+
+    fn take_at(&self, now: Instant) -> bool {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = f64::from(self.per_second);
+        let elapsed = now.saturating_duration_since(bucket.1).as_secs_f64();
+        *bucket = ((bucket.0 + elapsed * rate).min(rate * f64::from(LOG_BURST_SECONDS)), now);
+        if bucket.0 < 1.0 {
+            self.dropped.fetch_add(1, Relaxed);
+            return false;
+        }
+        bucket.0 -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl Logs for Kept {
+        fn line(&self, line: Line<'_>) {
+            self.0.lock().unwrap().push(format!("{} {}", line.context, line.text));
+        }
+    }
+
+    fn check(writes: &[&[u8]], lines: &[&str]) {
+        let kept = Arc::new(Kept::default());
+        let current = Arc::new(Current { grant: grant(kept.clone(), None), request_id: Mutex::new("r".into()) });
+        let pipe = Pipe { name: "stdout", level: Level::Info, partial: Arc::default(), current };
+        writes.iter().for_each(|bytes| pipe.write(bytes));
+        pipe.finish();
+        assert_eq!(*kept.0.lock().unwrap(), lines);
+    }
+
+    #[test]
+    fn output_is_cut_into_lines_wherever_the_writes_end() {
+        check(&[b"a\nb\n"], &["stdout a", "stdout b"]);
+        check(&[b"a", b"b\nc", b"\n"], &["stdout ab", "stdout c"]);
+        check(&[b"no end"], &["stdout no end"]);
+        check(&[b"\n"], &["stdout "]);
+        check(&[b"\xff\n"], &["stdout \u{fffd}"]);
+    }
+
+    #[test]
+    fn a_line_is_kept_up_to_its_length_and_cut_there() {
+        let line = |bytes: usize| "x".repeat(bytes);
+        let kept = format!("stdout {}", line(LOG_LINE_BYTES));
+        check(&[line(LOG_LINE_BYTES).as_bytes()], &[&kept]);
+        check(&[line(LOG_LINE_BYTES + 1).as_bytes(), b"\nnext"], &[&kept, "stdout next"]);
+    }
+
+    #[test]
+    fn lines_over_the_rate_are_dropped_and_counted_until_time_passes() {
+        let rate = Rate::new(2);
+        let start = Instant::now();
+        let burst = 2 * LOG_BURST_SECONDS;
+        assert!((0..burst).all(|_| rate.take_at(start)));
+        assert!(!rate.take_at(start));
+        assert_eq!(rate.dropped.load(Relaxed), 1);
+        assert!(rate.take_at(start + Duration::from_millis(500)));
+        assert!(!rate.take_at(start + Duration::from_millis(500)));
+    }
+}
