@@ -148,13 +148,18 @@ impl App {
 
     /// The app that the file at `path` declares.
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        read(path, "`rimward new NAME` makes a new app; in an existing one, run this in its folder", Self::parse)
+        read(
+            path,
+            "`rimward new NAME` makes a new app; in an existing one, run this in its folder",
+            Self::parse,
+        )
     }
 
     /// An app of one function without any grant, which answers every request.
     pub fn of_component(name: Name, component: PathBuf) -> Self {
         let function = Function::of_component(component);
-        let everything = HttpTrigger { route: RoutePattern::everything(), host: HostName::Any, function: name.clone() };
+        let everything =
+            HttpTrigger { route: RoutePattern::everything(), host: HostName::Any, function: name.clone() };
         Self {
             name: name.clone(),
             version: None,
@@ -226,7 +231,7 @@ impl JsonSchema for Reuse {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "oneOf": [{ "const": "fresh" }, { "type": "integer", "minimum": 2 }] })
+        schemars::json_schema!({ "oneOf": [{ "const": "fresh" }, { "type": "integer", "minimum": 1 }] })
     }
 }
 

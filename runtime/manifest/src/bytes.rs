@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use toml::de::DeValue;
 
-use crate::document::{Scalar, Trouble, parse_text, type_name};
+use crate::scalar::{Scalar, Trouble, expected, parse_text};
 use crate::text::Text;
 
 /// An amount of bytes, never zero. Written with `B`, `kB`, `MB`, `GB` (powers of 1000), `KiB`, `MiB`, `GiB`
@@ -89,20 +89,22 @@ impl fmt::Display for Bytes {
 }
 
 impl Text for Bytes {
-    const HINT: &'static str = "a size is a whole number with `B`, `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`, as in `64MiB`";
     const PATTERN: &'static str = "^[0-9]+ *(B|kB|MB|GB|KiB|MiB|GiB)?$";
 }
 
 impl Scalar for Bytes {
+    const HINT: &'static str =
+        "a size is a whole number with `B`, `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`, as in `64MiB`";
+
     fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
         match value {
             DeValue::String(_) => parse_text(value),
             DeValue::Integer(integer) => {
-                let bytes = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
-                let bytes = bytes.ok_or_else(|| Trouble::new(format!("`{integer}` is not a size"), Self::HINT))?;
-                Self::new(bytes).ok_or_else(|| Trouble::new(BytesError::Zero.to_string(), Self::HINT))
+                let bytes = u64::from_str_radix(integer.as_str(), integer.radix());
+                let bytes = bytes.map_err(|_| Trouble::new(format!("`{integer}` is not a size")))?;
+                Self::new(bytes).ok_or_else(|| Trouble::new(BytesError::Zero.to_string()))
             }
-            other => Err(Trouble::new(format!("a size is expected, not {}", type_name(other)), Self::HINT)),
+            other => Err(expected("a size", other)),
         }
     }
 }

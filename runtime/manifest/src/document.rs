@@ -4,31 +4,18 @@
 //! that one pass finds all of them; a value that could not be read is `None`, and then a problem has been noted.
 //! It does not know what any key means.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::name::Name;
+use crate::name::{Name, NameError};
 use crate::problem::{Finding, Problems, nearest};
-use crate::text::Text;
-
-/// What is wrong with one value, before its place is known.
-pub(crate) struct Trouble {
-    message: String,
-    hint: &'static str,
-    nearest: Option<String>,
-}
-
-/// A value that is not a table.
-pub(crate) trait Scalar: Sized {
-    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble>;
-}
+use crate::scalar::{Scalar, Trouble, listed, type_name};
 
 /// The problems found so far.
 #[derive(Default)]
@@ -42,11 +29,17 @@ pub(crate) struct Table<'t> {
     /// Where to complain about the table as a whole.
     span: Range<usize>,
     known: Vec<&'static str>,
+    /// Keys that are known and refused.
+    refused: &'static [&'static str],
     findings: &'t Findings,
 }
 
 /// Parses `text` and reads the document with `read`. An error names the file `file`.
-pub(crate) fn parse<T>(file: &str, text: &str, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Result<T, Problems> {
+pub(crate) fn parse<T>(
+    file: &str,
+    text: &str,
+    read: impl FnOnce(&mut Table<'_>) -> Option<T>,
+) -> Result<T, Problems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(Problems::new(file, text, errors.iter().map(syntax).collect()));
@@ -57,6 +50,7 @@ pub(crate) fn parse<T>(file: &str, text: &str, read: impl FnOnce(&mut Table<'_>)
         path: String::new(),
         span: 0..0,
         known: Vec::new(),
+        refused: &[],
         findings: &findings,
     };
     let value = root.read(read);
@@ -87,7 +81,7 @@ impl<'t> Table<'t> {
 
     /// The value of `key`, which must be there.
     pub(crate) fn required<T: Scalar>(&mut self, key: &'static str) -> Option<T> {
-        let value = self.take(key).or_else(|| self.missing(key))?;
+        let value = self.take(key).or_else(|| self.missing(key, T::HINT))?;
         self.scalar(key, value)
     }
 
@@ -96,20 +90,56 @@ impl<'t> Table<'t> {
         self.elements(key).iter().filter_map(|value| self.scalar(key, value)).collect()
     }
 
+    /// The list at `key`, if it is there and every element can be read.
+    pub(crate) fn optional_list<T: Scalar>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        let read: Vec<_> = self.elements(key).iter().map(|value| self.scalar(key, value)).collect();
+        read.into_iter().collect::<Option<_>>().filter(|_| self.has(key))
+    }
+
+    /// The list at `key`, which must be there and not be empty; `hint` says what goes into it.
+    pub(crate) fn required_list<T: Scalar>(&mut self, key: &'static str, hint: &str) -> Option<Vec<T>> {
+        let list = self.optional_list(key);
+        self.check_filled(key, hint);
+        list
+    }
+
+    /// Notes where the list at `key` is not there or is empty; `hint` says what goes into it.
+    pub(crate) fn check_filled(&self, key: &str, hint: &str) {
+        match self.entries.get(key).map(|value| value.get_ref().as_array()) {
+            None => drop(self.missing::<()>(key, hint)),
+            Some(Some(array)) if array.is_empty() => self.problem_at(key, format!("`{key}` is empty"), hint),
+            Some(_) => {}
+        }
+    }
+
     /// The list at `key` of names that must be in `valid`; `what` says what they name.
-    pub(crate) fn references<C: FromIterator<Name>>(&mut self, key: &'static str, what: &str, valid: &[&str]) -> C {
+    pub(crate) fn references<C: FromIterator<Name>>(
+        &mut self,
+        key: &'static str,
+        what: &str,
+        valid: &[&str],
+    ) -> C {
         let elements = self.elements(key).iter();
         elements.filter_map(|value| self.reference(key, value, what, valid)).collect()
     }
 
     /// The name at `key`, which must be there and in `valid`.
-    pub(crate) fn required_reference(&mut self, key: &'static str, what: &str, valid: &[&str]) -> Option<Name> {
-        let value = self.take(key).or_else(|| self.missing(key))?;
+    pub(crate) fn required_reference(
+        &mut self,
+        key: &'static str,
+        what: &str,
+        valid: &[&str],
+    ) -> Option<Name> {
+        let value = self.take(key).or_else(|| self.missing(key, ""))?;
         self.reference(key, value, what, valid)
     }
 
     /// The table at `key`, read with `read`, if it is there.
-    pub(crate) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Table<'_>) -> Option<T>) -> Option<T> {
+    pub(crate) fn table<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Table<'_>) -> Option<T>,
+    ) -> Option<T> {
         let value = self.take(key)?;
         self.below(key, self.key_span(key), value)?.read(read)
     }
@@ -146,22 +176,27 @@ impl<'t> Table<'t> {
         V: Scalar,
     {
         let Some(table) = self.inner(key) else { return BTreeMap::new() };
-        let entry = |(name, value): (&'t Spanned<std::borrow::Cow<'t, str>>, _)| {
-            let parsed = name.get_ref().parse().map_err(|error: K::Err| table.problem(name.span(), error.to_string()));
+        let entry = |(name, value): (&'t Spanned<Cow<'t, str>>, _)| {
+            let parsed = name.get_ref().parse();
+            let parsed = parsed.map_err(|error: K::Err| table.problem(name.span(), error.to_string(), ""));
             let value = table.scalar(name.get_ref(), value);
             Some((parsed.ok()?, value?))
         };
         table.entries.iter().filter_map(entry).collect()
     }
 
-    /// Keys that a later version reads: known, and refused by name.
-    pub(crate) fn not_yet(&mut self, keys: &[&'static str]) {
-        for key in keys {
-            if self.entries.contains_key(*key) {
-                let (span, name) = (self.key_span(key), self.full(key));
-                self.problem(span, format!("`{name}` is not supported by this version yet"));
-            }
+    /// Keys that a later version reads: refused by name, not as unknown.
+    pub(crate) fn not_yet(&mut self, keys: &'static [&'static str]) {
+        self.refused = keys;
+        for key in keys.iter().filter(|key| self.has(key)) {
+            let message = format!("`{}` is not supported by this version yet", self.full(key));
+            self.problem(self.key_span(key), message, "leave it out");
         }
+    }
+
+    /// The table as a header names it: `function.classify`.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Whether there is anything at `key`.
@@ -175,22 +210,21 @@ impl<'t> Table<'t> {
         table.into_iter().flat_map(|table| table.keys().map(|key| key.get_ref().as_ref())).collect()
     }
 
-    /// Notes a problem at `span`.
-    pub(crate) fn problem(&self, span: Range<usize>, message: String) {
-        self.note(Finding { span, message, hint: None, nearest: None });
-    }
-
     /// Notes a problem at the value of `key`, or at the table where there is none.
     pub(crate) fn problem_at(&self, key: &str, message: String, hint: &str) {
         let span = self.entries.get(key).map_or(self.span.clone(), Spanned::span);
-        self.note(Finding { span, message, hint: Some(hint.into()), nearest: None });
+        self.problem(span, message, hint);
     }
 
     /// Notes that the table lacks `key`.
-    pub(crate) fn missing<T>(&self, key: &str) -> Option<T> {
+    pub(crate) fn missing<T>(&self, key: &str, hint: &str) -> Option<T> {
         let place = if self.path.is_empty() { String::new() } else { format!(" in `[{}]`", self.path) };
-        self.problem(self.span.clone(), format!("`{key}` is missing{place}"));
+        self.problem(self.span.clone(), format!("`{key}` is missing{place}"), hint);
         None
+    }
+
+    fn problem(&self, span: Range<usize>, message: String, hint: &str) {
+        self.note(Finding { span, message, hint: unless_empty(hint), nearest: None });
     }
 
     fn take(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
@@ -217,20 +251,32 @@ impl<'t> Table<'t> {
             self.wrong_type(key, value, "a table");
             return None;
         };
-        Some(Table { entries, path: self.full(key), span, known: Vec::new(), findings: self.findings })
+        Some(Table {
+            entries,
+            path: self.full(key),
+            span,
+            known: Vec::new(),
+            refused: &[],
+            findings: self.findings,
+        })
     }
 
     fn scalar<T: Scalar>(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<T> {
-        T::scalar(value.get_ref()).map_err(|trouble| self.note(trouble.found(key, value.span()))).ok()
+        let note = |trouble: Trouble| {
+            let message = format!("`{key}`: {}", trouble.message);
+            self.note(Finding {
+                span: value.span(),
+                message,
+                hint: unless_empty(T::HINT),
+                nearest: trouble.nearest,
+            });
+        };
+        T::scalar(value.get_ref()).map_err(note).ok()
     }
 
-    fn name(&self, key: &Spanned<std::borrow::Cow<'_, str>>) -> Option<Name> {
-        let parsed = key.get_ref().parse::<Name>();
-        let trouble = parsed.as_ref().err().map(|error| Trouble::new(error.to_string(), Name::HINT));
-        if let Some(trouble) = trouble {
-            self.note(Finding { message: trouble.message.clone(), ..trouble.found("", key.span()) });
-        }
-        parsed.ok()
+    fn name(&self, key: &Spanned<Cow<'_, str>>) -> Option<Name> {
+        let note = |error: NameError| self.problem(key.span(), error.to_string(), Name::HINT);
+        key.get_ref().parse().map_err(note).ok()
     }
 
     fn reference(&self, key: &str, value: &Spanned<DeValue<'_>>, what: &str, valid: &[&str]) -> Option<Name> {
@@ -249,12 +295,15 @@ impl<'t> Table<'t> {
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str) {
         let found = type_name(value.get_ref());
-        self.problem(value.span(), format!("`{key}` must be {expected}, not {found}"));
+        self.problem(value.span(), format!("`{key}` must be {expected}, not {found}"), "");
     }
 
     fn report_unknown(&self) {
-        for key in self.entries.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref())) {
+        for key in self.entries.keys() {
             let name = key.get_ref().as_ref();
+            if self.known.contains(&name) || self.refused.contains(&name) {
+                continue;
+            }
             let place = if self.path.is_empty() { "this file".into() } else { format!("`[{}]`", self.path) };
             self.note(Finding {
                 span: key.span(),
@@ -278,96 +327,7 @@ impl<'t> Table<'t> {
     }
 }
 
-impl Trouble {
-    pub(crate) fn new(message: impl Into<String>, hint: &'static str) -> Self {
-        Self { message: message.into(), hint, nearest: None }
-    }
-
-    fn found(self, key: &str, span: Range<usize>) -> Finding {
-        let hint = (!self.hint.is_empty()).then(|| self.hint.into());
-        Finding { span, message: format!("`{key}`: {}", self.message), hint, nearest: self.nearest }
-    }
-}
-
-/// A string value as `T`.
-pub(crate) fn parse_text<T: Text>(value: &DeValue<'_>) -> Result<T, Trouble> {
-    let text = value.as_str().ok_or_else(|| expected("a string", value, T::HINT))?;
-    text.parse().map_err(|error: T::Err| Trouble::new(error.to_string(), T::HINT))
-}
-
-/// What a value is, with its article, for a message.
-pub(crate) fn type_name(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-fn expected(what: &str, value: &DeValue<'_>, hint: &'static str) -> Trouble {
-    Trouble::new(format!("{what} is expected, not {}", type_name(value)), hint)
-}
-
-/// A string value out of a list of words.
-pub(crate) fn choice<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, Trouble> {
-    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    let listed = listed(&names);
-    let found = value.as_str().map_or_else(|| type_name(value).to_owned(), |text| format!("`{text}`"));
-    let chosen = words.iter().find(|(word, _)| value.as_str() == Some(word));
-    chosen.map(|(_, choice)| *choice).ok_or_else(|| Trouble {
-        nearest: value.as_str().and_then(|text| nearest(text, names)),
-        ..Trouble::new(format!("{found} is not one of {listed}"), "")
-    })
-}
-
-fn listed(keys: &[&str]) -> String {
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-}
-
-impl Scalar for String {
-    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        value.as_str().map(Self::from).ok_or_else(|| expected("a string", value, ""))
-    }
-}
-
-impl Scalar for PathBuf {
-    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        match value.as_str() {
-            Some("") => Err(Trouble::new("the path is empty", "")),
-            Some(path) => Ok(path.into()),
-            None => Err(expected("a path", value, "")),
-        }
-    }
-}
-
-impl Scalar for bool {
-    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        value.as_bool().ok_or_else(|| expected("`true` or `false`", value, "write it without quotes"))
-    }
-}
-
-impl Scalar for u32 {
-    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        let integer = value.as_integer().ok_or_else(|| expected("a whole number", value, ""))?;
-        let number = u32::from_str_radix(integer.as_str(), integer.radix());
-        number.map_err(|_| Trouble::new(format!("`{integer}` is not between 0 and {}", u32::MAX), ""))
-    }
-}
-
-impl Scalar for NonZeroU32 {
-    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        Self::new(u32::scalar(value)?).ok_or_else(|| Trouble::new("the number is zero", "at least 1 is needed"))
-    }
-}
-
-impl Scalar for std::net::SocketAddr {
-    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        const HINT: &str = "an address is an IP address and a port, as in `127.0.0.1:8080` or `[::]:8080`";
-        let text = value.as_str().ok_or_else(|| expected("an address", value, HINT))?;
-        text.parse().map_err(|_| Trouble::new(format!("`{text}` is not an address with a port"), HINT))
-    }
+/// A hint, unless there is nothing to say.
+fn unless_empty(hint: &str) -> Option<String> {
+    (!hint.is_empty()).then(|| hint.into())
 }

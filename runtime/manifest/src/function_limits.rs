@@ -79,7 +79,12 @@ impl Limits {
     pub fn resolve(&self, ceiling: &Self) -> Result<FunctionLimits, Vec<AboveCeiling>> {
         let mut above = Above(Vec::new());
         let resolved = FunctionLimits {
-            memory_bytes_max: above.bytes("memory", self.memory, ceiling.memory, limits::FUNCTION_MEMORY_BYTES),
+            memory_bytes_max: above.bytes(
+                "memory",
+                self.memory,
+                ceiling.memory,
+                limits::FUNCTION_MEMORY_BYTES,
+            ),
             cpu: above.duration("cpu", self.cpu, ceiling.cpu, limits::FUNCTION_CPU),
             wall: above.duration("wall", self.wall, ceiling.wall, limits::FUNCTION_WALL),
             request_body_bytes_max: above.bytes(
@@ -132,7 +137,13 @@ impl Limits {
 struct Above(Vec<AboveCeiling>);
 
 impl Above {
-    fn bytes(&mut self, key: &'static str, declared: Option<Bytes>, ceiling: Option<Bytes>, default: u64) -> u64 {
+    fn bytes(
+        &mut self,
+        key: &'static str,
+        declared: Option<Bytes>,
+        ceiling: Option<Bytes>,
+        default: u64,
+    ) -> u64 {
         let default = default.min(ceiling.map_or(u64::MAX, Bytes::get));
         self.declared(key, declared, ceiling).map_or(default, Bytes::get)
     }
@@ -160,7 +171,12 @@ impl Above {
     }
 
     /// The declared limit, noted where it is above the ceiling; the ceiling where nothing is declared.
-    fn under<T: Ord + Copy + Display>(&mut self, key: &'static str, declared: Option<T>, ceiling: Option<T>) -> Option<T> {
+    fn under<T: Ord + Copy + Display>(
+        &mut self,
+        key: &'static str,
+        declared: Option<T>,
+        ceiling: Option<T>,
+    ) -> Option<T> {
         self.declared(key, declared, ceiling).or(ceiling)
     }
 

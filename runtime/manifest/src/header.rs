@@ -84,6 +84,12 @@ impl FromStr for HeaderKey {
     }
 }
 
+impl std::borrow::Borrow<str> for HeaderKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for HeaderKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -185,7 +191,10 @@ mod tests {
     #[test]
     fn a_header_of_the_connection_cannot_be_set() {
         assert_eq!("Authorization".parse::<HeaderKey>().unwrap().as_str(), "authorization");
-        assert_eq!("Host".parse::<HeaderKey>().unwrap_err().to_string(), "the header `host` is set by the connection itself");
+        assert_eq!(
+            "Host".parse::<HeaderKey>().unwrap_err().to_string(),
+            "the header `host` is set by the connection itself"
+        );
         assert_eq!("a b".parse::<HeaderKey>().unwrap_err().to_string(), "`a b` is not the name of a header");
     }
 

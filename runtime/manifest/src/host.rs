@@ -115,7 +115,9 @@ impl FromStr for HostName {
 
 /// The URL parser lets some characters pass that no host name on the wire has.
 fn checked(domain: String, text: &str) -> Result<Box<str>, HostError> {
-    let label = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
     let valid = domain.len() <= HOST_CHARS_MAX && domain.split('.').all(label);
     if valid { Ok(domain.into()) } else { Err(HostError::Host(text.into())) }
 }
@@ -172,7 +174,9 @@ impl FromStr for HostPattern {
         let (host, port) = split_port(rest);
         let port = match port {
             None => scheme.default_port(),
-            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| HostError::Port(port.into()))?,
+            Some(port) => {
+                port.parse().ok().filter(|port| *port != 0).ok_or_else(|| HostError::Port(port.into()))?
+            }
         };
         Ok(Self::Origin { scheme, host: host.parse()?, port })
     }
@@ -235,7 +239,10 @@ mod tests {
 
     #[test]
     fn a_wrong_origin_says_what_is_wrong() {
-        check_origin("api.example.com", Err("the origin `api.example.com` does not begin with `http://` or `https://`"));
+        check_origin(
+            "api.example.com",
+            Err("the origin `api.example.com` does not begin with `http://` or `https://`"),
+        );
         check_origin("ftp://a", Err("the origin `ftp://a` does not begin with `http://` or `https://`"));
         check_origin("http://a/b", Err("the origin `http://a/b` has more than scheme, host and port"));
         check_origin("http://u@a", Err("the origin `http://u@a` has more than scheme, host and port"));
@@ -253,6 +260,15 @@ mod tests {
         check_host("a b", Err("`a b` is not a host name"));
         check_host("", Err("`` is not a host name"));
         check_host("a..b", Err("`a..b` is not a host name"));
+    }
+
+    #[test]
+    fn a_host_has_at_most_253_characters() {
+        let labels = "a.".repeat((HOST_CHARS_MAX - 1) / 2);
+        let (at_limit, over) = (format!("{labels}b"), format!("{labels}bb"));
+        assert_eq!(at_limit.len(), HOST_CHARS_MAX);
+        assert!(at_limit.parse::<HostName>().is_ok());
+        assert!(over.parse::<HostName>().is_err());
     }
 
     #[test]

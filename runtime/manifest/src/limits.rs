@@ -66,7 +66,8 @@ pub const NODE_STATE: &str = "/var/lib/rimward";
 pub const NODE_CACHE: &str = "/var/cache/rimward";
 /// Where a node listens: loopback, because nobody configured who may come.
 pub const NODE_LISTEN: &str = "127.0.0.1:8080";
-/// Where metrics and health are served: loopback, on the port next to the ones that exporters use.
+/// Where metrics and health are served: loopback, on the usual port of OpenTelemetry's Prometheus
+/// exporter.
 pub const OPS_LISTEN: &str = "127.0.0.1:9464";
 /// The admin socket's file name in the state directory.
 pub const ADMIN_SOCKET: &str = "admin.sock";

@@ -47,6 +47,9 @@ pub struct NodeFile {
     /// The owners of apps, by name. Where none is declared, `default` owns every host.
     #[serde(rename = "tenant")]
     pub tenants: BTreeMap<Name, Tenant>,
+    /// The secrets of the tenant `default`, by name.
+    #[serde(rename = "secret")]
+    pub secrets: BTreeMap<Name, Secret>,
     /// Apps that run from the start.
     #[serde(rename = "app")]
     pub apps: Vec<AppEntry>,
@@ -64,7 +67,7 @@ pub struct Node {
     pub state: PathBuf,
     /// The directory of what the node can make again; it may be deleted at any time.
     pub cache: PathBuf,
-    /// Where requests arrive in cleartext (HTTP/1.1, and HTTP/2 with prior knowledge).
+    /// Where requests arrive in cleartext (HTTP/1.1, and HTTP/2 with prior knowledge); it may be empty beside `[tls]`.
     pub listen: Vec<SocketAddr>,
     /// Cores that serve requests; every core that the process may use by default.
     pub cores: Option<NonZeroU32>,
@@ -124,7 +127,7 @@ pub struct Tenant {
     /// The highest limits that its functions may declare.
     #[serde(default)]
     pub ceiling: Limits,
-    /// The secrets of its apps, by name. Those of `[secret]` belong to the tenant `default`.
+    /// The secrets of its apps, by name.
     #[serde(default, rename = "secret")]
     pub secrets: BTreeMap<Name, Secret>,
 }
@@ -300,6 +303,12 @@ impl NodeFile {
         Ok(self)
     }
 
+    /// The secret `name` of the tenant. No tenant has another's secrets.
+    pub fn secret(&self, tenant: &Name, name: &Name) -> Option<&Secret> {
+        let of_default = self.secrets.get(name).filter(|_| tenant.as_str() == limits::TENANT);
+        of_default.or_else(|| self.tenants.get(tenant)?.secrets.get(name))
+    }
+
     /// The admin API's socket.
     pub fn admin_socket(&self) -> PathBuf {
         self.admin.socket.clone().unwrap_or_else(|| self.node.state.join(limits::ADMIN_SOCKET))
@@ -322,6 +331,7 @@ impl Default for NodeFile {
             ops: Ops::default(),
             admin: Admin::default(),
             tenants: BTreeMap::from([(walk::default_tenant(), everything)]),
+            secrets: BTreeMap::new(),
             apps: Vec::new(),
             log: Log::default(),
             limits: NodeLimits::default(),

@@ -119,7 +119,8 @@ impl fmt::Debug for Problems {
 /// The candidate nearest to `text`, if it is near enough to be what was meant.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     let distance_max = (text.chars().count() / 3).max(1);
-    let scored = candidates.into_iter().map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
+    let scored =
+        candidates.into_iter().map(|candidate| (strsim::damerau_levenshtein(text, candidate), candidate));
     let (distance, candidate) = scored.min()?;
     (distance <= distance_max).then(|| candidate.to_owned())
 }

@@ -120,7 +120,8 @@ fn parse_methods(text: &str) -> Result<Methods, RouteError> {
     let mut methods = Vec::new();
     for name in text.split(',') {
         let valid = !name.is_empty() && !name.bytes().any(|byte| byte.is_ascii_lowercase());
-        let method = name.parse::<Method>().ok().filter(|_| valid).ok_or_else(|| RouteError::Method(name.into()))?;
+        let method =
+            name.parse::<Method>().ok().filter(|_| valid).ok_or_else(|| RouteError::Method(name.into()))?;
         if methods.contains(&method) {
             return Err(RouteError::MethodTwice(method));
         }
@@ -148,7 +149,8 @@ fn parse_segment(text: &str) -> Result<Segment, RouteError> {
         (_, Some(name)) => (name, Segment::Rest),
         (None, None) => return Ok(Segment::Exact(text.into())),
     };
-    let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let valid =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if valid { Ok(make(name.into())) } else { Err(RouteError::ParameterName(text.into())) }
 }
 

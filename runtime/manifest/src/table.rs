@@ -159,7 +159,11 @@ impl<T> RouteTable<T> {
 /// The host as routes hold it; borrowed unless it has capitals.
 fn normal(host: &str) -> Cow<'_, str> {
     let host = host.strip_suffix('.').unwrap_or(host);
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) { host.to_ascii_lowercase().into() } else { host.into() }
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    }
 }
 
 /// The endpoint for `method`: one that names it, for `HEAD` one that names `GET`, or one for every method.
@@ -233,7 +237,8 @@ impl<'t, 'p> Params<'t, 'p> {
             if let Segment::Rest(name) = segment {
                 return Some((&**name, path));
             }
-            let (value, following) = path.split_once('/').map_or((path, None), |(value, rest)| (value, Some(rest)));
+            let (value, following) =
+                path.split_once('/').map_or((path, None), |(value, rest)| (value, Some(rest)));
             left = following;
             segment.parameter().map(|name| (name, value))
         })

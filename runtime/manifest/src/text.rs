@@ -1,14 +1,12 @@
 //! What the newtypes of this crate have in common: they are written as one string in a file.
 //!
 //! [`text_type!`] makes such a type readable from TOML, writable as JSON and known to the schema, from its
-//! `FromStr` and `Display`. The [`Text`] constants are what an editor and an error message show.
+//! `FromStr` and `Display`; its hint is what an editor and a problem show.
 
 use std::str::FromStr;
 
 /// A type that is one string in a file.
 pub(crate) trait Text: FromStr<Err: std::fmt::Display> {
-    /// What a valid value looks like; the hint of a problem and the description in the schema.
-    const HINT: &'static str;
     /// A regular expression (ECMA 262) that every valid value matches.
     const PATTERN: &'static str;
 }
@@ -16,13 +14,14 @@ pub(crate) trait Text: FromStr<Err: std::fmt::Display> {
 macro_rules! text_type {
     ($type:ident, pattern: $pattern:expr, hint: $hint:expr) => {
         impl crate::text::Text for $type {
-            const HINT: &'static str = $hint;
             const PATTERN: &'static str = $pattern;
         }
 
-        impl crate::document::Scalar for $type {
-            fn scalar(value: &toml::de::DeValue<'_>) -> Result<Self, crate::document::Trouble> {
-                crate::document::parse_text(value)
+        impl crate::scalar::Scalar for $type {
+            const HINT: &'static str = $hint;
+
+            fn scalar(value: &toml::de::DeValue<'_>) -> Result<Self, crate::scalar::Trouble> {
+                crate::scalar::parse_text(value)
             }
         }
 
@@ -43,7 +42,7 @@ macro_rules! text_type {
                 schemars::json_schema!({
                     "type": "string",
                     "pattern": <$type as crate::text::Text>::PATTERN,
-                    "description": <$type as crate::text::Text>::HINT,
+                    "description": <$type as crate::scalar::Scalar>::HINT,
                 })
             }
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use toml::de::DeValue;
 
 use crate::document::Table;
 use crate::duration::Duration;
@@ -15,6 +16,7 @@ use crate::limits;
 use crate::name::Name;
 use crate::node::UpstreamBinding;
 use crate::path::{AppPath, FileAt};
+use crate::scalar::{Scalar, Trouble};
 use crate::url::BaseUrl;
 
 /// A named service outside the node.
@@ -99,13 +101,14 @@ impl Upstream {
 
     pub(crate) fn read(table: &mut Table<'_>) -> Option<Self> {
         table.not_yet(&["retry", "circuit-breaker", "bulkhead", "hedge", "fallback", "outbox"]);
+        let in_app: fn(AppPath) -> FileAt = FileAt::App;
         let url = table.required("url");
         let upstream = Self {
             timeout: table.table("timeout", Timeouts::read).unwrap_or_default(),
             headers: table.map("headers"),
-            ca: table.optional("ca").map(FileAt::App),
+            ca: table.optional("ca").map(in_app),
             client_certificate: table
-                .table("client-certificate", |table| ClientCertificate::read(table, FileAt::App as fn(AppPath) -> _)),
+                .table("client-certificate", |table| ClientCertificate::read(table, in_app)),
             url: url?,
         };
         Some(upstream)
@@ -114,9 +117,20 @@ impl Upstream {
 
 impl ClientCertificate {
     /// `at` says which side has the certificate's file.
-    pub(crate) fn read<P: crate::document::Scalar>(table: &mut Table<'_>, at: fn(P) -> FileAt) -> Option<Self> {
-        let (cert, key) = (table.required("cert"), table.required("key"));
-        Some(Self { cert: at(cert?), key: key? })
+    pub(crate) fn read<P: Scalar>(table: &mut Table<'_>, at: fn(P) -> FileAt) -> Option<Self> {
+        let (cert, key) = (table.required("cert"), table.required::<KeySecret>("key"));
+        Some(Self { cert: at(cert?), key: key?.0 })
+    }
+}
+
+/// The name of the secret that is a private key, with a hint for those who write a path.
+struct KeySecret(Name);
+
+impl Scalar for KeySecret {
+    const HINT: &'static str = "name the secret that holds the private key: the key itself stays on the node";
+
+    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
+        Name::scalar(value).map(Self)
     }
 }
 

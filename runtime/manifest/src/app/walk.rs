@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use toml::de::DeValue;
 
 use super::{App, Build, Durability, Function, HttpTrigger, Reuse, Store, StoreKind};
-use crate::document::{Scalar, Table, Trouble, choice, type_name};
+use crate::document::Table;
 use crate::function_limits::Limits;
 use crate::limits::{FUNCTIONS_MAX, ROUTES_MAX};
+use crate::scalar::{Scalar, Trouble, choice};
 use crate::table::RouteTable;
 use crate::upstream::Upstream;
 
@@ -20,10 +21,10 @@ struct Declared<'t> {
 pub(super) fn app(root: &mut Table<'_>) -> Option<App> {
     root.not_yet(&["model"]);
     let declared = Declared { functions: root.names_of("function"), upstreams: root.names_of("upstream") };
-    let header = match root.has("app") {
-        true => root.table("app", |table| Some((table.required("name"), table.optional("version")))),
-        false => root.missing("app"),
-    };
+    let header = root.table("app", |table| Some((table.required("name"), table.optional("version"))));
+    if !root.has("app") {
+        root.missing::<()>("app", "an app begins with `[app]` and its `name`");
+    }
     let functions = root.named("function", |table| function(table, &declared));
     check_functions(root, declared.functions.len());
     let http = root.table("trigger", |table| http(table, &declared)).unwrap_or_default();
@@ -59,7 +60,11 @@ fn function(table: &mut Table<'_>, declared: &Declared<'_>) -> Option<Function> 
     };
     for secret in function.secrets.iter().filter(|secret| function.config.contains_key(secret.as_str())) {
         let message = format!("`{secret}` is a config key and a secret of the same function");
-        table.problem_at("secrets", message, "a function reads both through `wasi:config`: rename one of them");
+        table.problem_at(
+            "secrets",
+            message,
+            "a function reads both through `wasi:config`: rename one of them",
+        );
     }
     Some(function)
 }
@@ -80,15 +85,18 @@ fn http(table: &mut Table<'_>, declared: &Declared<'_>) -> Option<Vec<HttpTrigge
     Some(triggers)
 }
 
-fn http_trigger(table: &mut Table<'_>, declared: &Declared<'_>, routes: &mut RouteTable<()>) -> Option<HttpTrigger> {
-    let route = table.required("route");
-    let host = table.optional("host").unwrap_or_default();
+fn http_trigger(
+    table: &mut Table<'_>,
+    declared: &Declared<'_>,
+    routes: &mut RouteTable<()>,
+) -> Option<HttpTrigger> {
     let function = table.required_reference("function", "function", &declared.functions);
-    let trigger = HttpTrigger { route: route?, host, function: function? };
-    if let Err(conflict) = routes.insert(&trigger.host, &trigger.route, ()) {
+    let host = table.optional("host").unwrap_or_default();
+    let route = table.required("route")?;
+    if let Err(conflict) = routes.insert(&host, &route, ()) {
         table.problem_at("route", conflict.to_string(), "let them differ in method, host or path");
     }
-    Some(trigger)
+    Some(HttpTrigger { route, host, function: function? })
 }
 
 fn store(table: &mut Table<'_>) -> Option<Store> {
@@ -111,15 +119,15 @@ impl Scalar for Durability {
 }
 
 impl Scalar for Reuse {
+    const HINT: &'static str = "`\"fresh\"`, or the number of invocations that one instance serves";
+
     fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        const HINT: &str = "`\"fresh\"`, or the number of invocations that one instance serves";
         match value {
-            DeValue::String(text) if text == "fresh" => Ok(Self::Fresh),
             DeValue::Integer(_) => NonZeroU32::scalar(value).map(|times| match times.get() {
                 1 => Self::Fresh,
                 times => Self::Times(times),
             }),
-            other => Err(Trouble::new(format!("{} is no way to reuse an instance", type_name(other)), HINT)),
+            other => choice(other, &[("fresh", Self::Fresh)]),
         }
     }
 }

@@ -22,7 +22,8 @@ fn one(out: &mut String, file: &str, problem: &Problem, text: &str, colour: Colo
     let line = text.lines().nth(place.line - 1).unwrap_or_default();
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());
-    let indent: String = line.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let indent: String =
+        line.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let paint = |style: &'static str| if colour == Colour::Ansi { (style, RESET) } else { ("", "") };
     let ((bold, plain), (red, _), (dim, _)) = (paint(BOLD), paint(RED), paint(DIM));
 

@@ -1,0 +1,223 @@
+//! What a `rimward.toml` declares.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rimward_manifest::{
+    App, Durability, FileAt, HostName, Limits, Name, NodeFile, Reuse, StoreKind, UpstreamBinding, limits,
+};
+
+/// Every key that this version reads.
+pub(crate) const WHOLE: &str = r#"
+[app]
+name = "shop-camera"
+version = "1.2.0"
+
+[function.classify]
+component = "target/wasm32-wasip2/release/classify.wasm"
+build     = { command = "cargo build --release", dir = "guest", watch = ["src/**", "Cargo.toml"] }
+limits    = { memory = "64MiB", cpu = "200ms", wall = "2s", request-body = "8MiB", concurrency = 64, stream-idle = "10s", stream-max = "1h", outgoing = 4, log-rate = "1KiB" }
+reuse     = 100
+upstreams = ["vision"]
+hosts     = ["https://api.example.com:443", "http://*.example.org"]
+functions = ["report"]
+stores    = ["sightings", "cache"]
+config    = { threshold = "0.8" }
+secrets   = ["camera-key"]
+
+[function.report]
+component = "report.wasm"
+reuse     = "fresh"
+
+[[trigger.http]]
+route    = "POST /classify"
+host     = "shop.example.com"
+function = "classify"
+
+[[trigger.http]]
+route    = "/report/:day"
+function = "report"
+
+[upstream.vision]
+url                = "https://vision.example.com/v2"
+timeout            = { connect = "200ms", first-byte = "800ms", between-bytes = "5s", total = "2s" }
+headers            = { Authorization = "Bearer {secret:vision-key}" }
+ca                 = "certs/ca.pem"
+client-certificate = { cert = "certs/client.pem", key = "client-key" }
+
+[store.cache]
+kind       = "memory"
+durability = "interval"
+"#;
+
+fn whole() -> App {
+    App::parse(WHOLE).unwrap()
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn names<'n>(names: impl IntoIterator<Item = &'n Name>) -> Vec<&'n str> {
+    names.into_iter().map(Name::as_str).collect()
+}
+
+#[test]
+fn every_key_of_a_function_is_read() {
+    let app = whole();
+    assert_eq!((app.name.as_str(), app.version.as_deref()), ("shop-camera", Some("1.2.0")));
+    assert_eq!(names(app.functions.keys()), ["classify", "report"]);
+    let classify = &app.functions["classify"];
+    assert_eq!(classify.component, Path::new("target/wasm32-wasip2/release/classify.wasm"));
+    let build = classify.build.as_ref().unwrap();
+    assert_eq!(
+        (build.command.as_str(), build.dir.as_deref()),
+        ("cargo build --release", Some(Path::new("guest")))
+    );
+    assert_eq!(build.watch, ["src/**", "Cargo.toml"]);
+    assert_eq!(classify.reuse, Reuse::Times(100));
+    assert_eq!(names(&classify.upstreams), ["vision"]);
+    assert_eq!(names(&classify.functions), ["report"]);
+    assert_eq!(names(&classify.stores), ["cache", "sightings"]);
+    assert_eq!(names(&classify.secrets), ["camera-key"]);
+    assert_eq!(classify.config["threshold"], "0.8");
+    let hosts: Vec<String> = classify.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["http://*.example.org:80", "https://api.example.com:443"]);
+}
+
+#[test]
+fn what_is_not_named_is_denied_or_has_its_default() {
+    let report = &whole().functions["report"];
+    assert_eq!(report.reuse, Reuse::Fresh);
+    assert_eq!(report.limits, Limits::default());
+    assert!(report.upstreams.is_empty() && report.hosts.is_empty() && report.functions.is_empty());
+    assert!(report.stores.is_empty() && report.config.is_empty() && report.secrets.is_empty());
+}
+
+#[test]
+fn an_http_trigger_has_a_route_a_host_and_a_function() {
+    let app = whole();
+    let trigger = |index: usize| {
+        let trigger = &app.http[index];
+        (trigger.route.to_string(), trigger.host.to_string(), trigger.function.to_string())
+    };
+    assert_eq!(trigger(0), ("POST /classify".into(), "shop.example.com".into(), "classify".into()));
+    assert_eq!(trigger(1), ("/report/:day".into(), "*".into(), "report".into()));
+}
+
+#[test]
+fn every_key_of_an_upstream_is_read() {
+    let vision = &whole().upstreams["vision"];
+    assert_eq!(vision.url.get().as_str(), "https://vision.example.com/v2");
+    let timeouts = vision.timeout.resolve();
+    assert_eq!(timeouts.connect, Duration::from_millis(200));
+    assert_eq!(timeouts.first_byte, Duration::from_millis(800));
+    assert_eq!(timeouts.between_bytes, Duration::from_secs(5));
+    assert_eq!(timeouts.total, Duration::from_secs(2));
+    assert_eq!(vision.headers["authorization"].to_string(), "Bearer {secret:vision-key}");
+    assert_eq!(vision.ca, Some(FileAt::App("certs/ca.pem".parse().unwrap())));
+    let certificate = vision.client_certificate.as_ref().unwrap();
+    assert_eq!(certificate.cert, FileAt::App("certs/client.pem".parse().unwrap()));
+    assert_eq!(certificate.key.as_str(), "client-key");
+}
+
+#[test]
+fn a_store_without_a_declaration_is_durable() {
+    let app = whole();
+    let store = |name| (app.store(name).kind, app.store(name).durability);
+    assert_eq!(store("cache"), (StoreKind::Memory, Durability::Interval));
+    assert_eq!(store("sightings"), (StoreKind::Durable, Durability::Commit));
+}
+
+#[test]
+fn the_secrets_of_an_app_are_those_that_it_reads_and_those_that_its_calls_carry() {
+    assert_eq!(names(whole().secrets()), ["camera-key", "client-key", "vision-key"]);
+}
+
+#[test]
+fn the_files_of_an_app_are_those_that_its_upstreams_name() {
+    let app = whole();
+    let files: Vec<&str> = app.files().into_iter().map(|path| path.as_str()).collect();
+    assert_eq!(files, ["certs/ca.pem", "certs/client.pem"]);
+}
+
+#[test]
+fn a_bare_component_answers_every_request_and_is_granted_nothing() {
+    let app = App::of_component(name("hello"), "hello.wasm".into());
+    assert_eq!(app.http[0].route.to_string(), "/*rest");
+    assert_eq!(app.http[0].host, HostName::Any);
+    assert_eq!(names(app.functions.keys()), ["hello"]);
+    assert!(app.secrets().is_empty() && app.files().is_empty());
+}
+
+#[test]
+fn undeclared_limits_and_timeouts_have_their_defaults() {
+    let resolved = Limits::default().resolve(&Limits::default()).unwrap();
+    assert_eq!(resolved.memory_bytes_max, limits::FUNCTION_MEMORY_BYTES);
+    assert_eq!(resolved.cpu, limits::FUNCTION_CPU);
+    assert_eq!(resolved.wall, limits::FUNCTION_WALL);
+    assert_eq!(resolved.request_body_bytes_max, limits::FUNCTION_REQUEST_BODY_BYTES);
+    assert_eq!(resolved.concurrency, limits::FUNCTION_CONCURRENCY);
+    assert_eq!(resolved.stream_idle, limits::FUNCTION_STREAM_IDLE);
+    assert_eq!(resolved.stream_max, None);
+    assert_eq!(resolved.outgoing, limits::FUNCTION_OUTGOING);
+    assert_eq!(resolved.log_bytes_per_second, limits::FUNCTION_LOG_BYTES_PER_SECOND);
+}
+
+/// The limits of an app under a ceiling, both as inline tables.
+fn resolve(declared: &str, ceiling: &str) -> Result<rimward_manifest::FunctionLimits, Vec<String>> {
+    let app = format!("[app]\nname = \"a\"\n[function.f]\ncomponent = \"f.wasm\"\nlimits = {declared}\n");
+    let node = format!("[tenant.default]\nhosts = [\"*\"]\nceiling = {ceiling}\n");
+    let declared = App::parse(&app).unwrap().functions["f"].limits.clone();
+    let ceiling = NodeFile::parse(&node).unwrap().tenants["default"].ceiling.clone();
+    declared.resolve(&ceiling).map_err(|above| above.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_declared_limit_holds_up_to_the_ceiling() {
+    let resolved = resolve("{ memory = '64MiB', wall = '5s' }", "{ memory = '64MiB', wall = '6s' }").unwrap();
+    assert_eq!(resolved.memory_bytes_max, 64 << 20);
+    assert_eq!(resolved.wall, Duration::from_secs(5));
+}
+
+#[test]
+fn every_limit_above_the_ceiling_is_refused_with_both_values() {
+    let every = "{ memory = '65MiB', cpu = '2s', wall = '3s', request-body = '2MiB', concurrency = 3, \
+                 stream-idle = '2s', stream-max = '2h', outgoing = 2, log-rate = '2KiB' }";
+    let ceiling = "{ memory = '64MiB', cpu = '1s', wall = '2s', request-body = '1MiB', concurrency = 2, \
+                   stream-idle = '1s', stream-max = '1h', outgoing = 1, log-rate = '1KiB' }";
+    let above = resolve(every, ceiling).unwrap_err();
+    assert_eq!(above.len(), 9);
+    assert_eq!(above[0], "the limit `memory = 65MiB` is above the tenant's ceiling of `64MiB`");
+    assert_eq!(above[6], "the limit `stream-max = 2h` is above the tenant's ceiling of `1h`");
+}
+
+#[test]
+fn a_default_above_the_ceiling_is_lowered_to_it() {
+    let resolved = resolve("{}", "{ memory = '1MiB', stream-max = '1h', outgoing = 1 }").unwrap();
+    assert_eq!(resolved.memory_bytes_max, 1 << 20);
+    assert_eq!(resolved.stream_max, Some(Duration::from_secs(3600)));
+    assert_eq!(resolved.outgoing, 1);
+}
+
+#[test]
+fn a_binding_replaces_what_it_names_and_leaves_the_rest() {
+    let node = r#"
+        [[app]]
+        path = "/srv/shop"
+        [app.bind.upstream.vision]
+        url     = "http://10.0.0.7:8080"
+        headers = { authorization = "Basic {secret:other}", x-node = "7" }
+        ca      = "/etc/ca.pem"
+    "#;
+    let node = NodeFile::parse(node).unwrap();
+    let binding: &UpstreamBinding = &node.apps[0].bind.upstreams["vision"];
+    let declared = whole().upstreams["vision"].clone();
+    let bound = declared.clone().bind(binding);
+    assert_eq!(bound.url.to_string(), "http://10.0.0.7:8080/");
+    assert_eq!(bound.headers["authorization"].to_string(), "Basic {secret:other}");
+    assert_eq!(bound.headers["x-node"].to_string(), "7");
+    assert_eq!(bound.ca, Some(FileAt::Node("/etc/ca.pem".into())));
+    assert_eq!(bound.client_certificate, declared.client_certificate);
+    assert_eq!(bound.timeout, declared.timeout);
+}
