@@ -4,8 +4,7 @@
 use std::path::Path;
 
 fn main() {
-    let mut folder =
-        Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).to_path_buf();
+    let mut folder = Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).to_path_buf();
     let lock = loop {
         let candidate = folder.join("Cargo.lock");
         if candidate.exists() {

@@ -1,3 +1,53 @@
-//! Chores of this repository.
+//! The chores of this repository, run as `cargo xtask <chore>`.
+//!
+//! For people and for `.ci/run`; nothing here is needed by a running node. Each chore is one file, runs ordinary
+//! commands in the order it prints them, and exits with a failure when one of them failed.
 
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+
+mod ci;
+mod setup;
+mod steps;
+mod tests;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the Rimward repository.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask setup             get this machine ready: guest toolchain, test guests, examples
+  cargo xtask test              everything that can be tested on this machine
+  cargo xtask test router       only the tests whose name has `router` in it
+  cargo xtask ci                formatting, lints, documentation, licences";
+
+#[derive(Subcommand)]
+enum Chore {
+    Setup(setup::Arguments),
+    Test(tests::Arguments),
+    Ci(ci::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().chore {
+        Chore::Setup(arguments) => setup::run(&arguments),
+        Chore::Test(arguments) => tests::run(&arguments),
+        Chore::Ci(arguments) => ci::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -32,7 +32,9 @@ pub struct TooLarge {
 
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     rc1::wasi::config::store::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| &mut state.config)?;
-    draft_2024_09_27::wasi::config::store::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| &mut state.config)
+    draft_2024_09_27::wasi::config::store::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| {
+        &mut state.config
+    })
 }
 
 /// Grants a function these keys and values.

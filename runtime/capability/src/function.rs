@@ -70,7 +70,9 @@ pub enum Refused {
         hint: String,
     },
     /// It imports what it was not granted.
-    #[error("the component imports `{import}`, which was not granted: add `{add}` to the function in rimward.toml")]
+    #[error(
+        "the component imports `{import}`, which was not granted: add `{add}` to the function in rimward.toml"
+    )]
     NotGranted {
         /// The import.
         import: String,
@@ -133,9 +135,15 @@ impl Function {
         &self.grants
     }
 
-    pub(crate) async fn instantiate(&self, engine: &Engine, invocation: &Invocation, usage: Arc<Usage>) -> wasmtime::Result<Instance> {
+    pub(crate) async fn instantiate(
+        &self,
+        engine: &Engine,
+        invocation: &Invocation,
+        usage: Arc<Usage>,
+    ) -> wasmtime::Result<Instance> {
         let state = State::open(&self.grants, self.limits, invocation, usage);
-        let mut store = engine.store(self.generation, state).expect("a function exists only where its engine does");
+        let mut store =
+            engine.store(self.generation, state).expect("a function exists only where its engine does");
         let proxy = match &self.pre {
             Pre::V2(pre) => Proxy::V2(pre.instantiate_async(&mut store).await?),
             Pre::V3(pre) => Proxy::V3(pre.instantiate_async(&mut store).await?),
@@ -166,7 +174,9 @@ fn abi(code: &Code) -> Result<Abi, Refused> {
     let ty = code.component.component_type();
     let exports: Vec<String> = ty
         .exports(code.component.engine())
-        .filter(|(_, export)| matches!(export.ty, ComponentItem::ComponentInstance(_) | ComponentItem::ComponentFunc(_)))
+        .filter(|(_, export)| {
+            matches!(export.ty, ComponentItem::ComponentInstance(_) | ComponentItem::ComponentFunc(_))
+        })
         .map(|(name, _)| name.to_owned())
         .collect();
     if exports.iter().any(|name| name.starts_with("wasi:http/handler@0.3.")) {

@@ -11,8 +11,8 @@ mod wall;
 pub use bodies::RequestBody;
 pub use call::{Call, ClientScheme, Closing, GuestFailure, Invocation, StreamLimits};
 pub use errors::{answer_text, from_upstream, to_upstream};
-pub use outgoing::{Grant, Invoke, InvokeError};
 pub(crate) use outgoing::Outgoing;
+pub use outgoing::{Grant, Invoke, InvokeError};
 pub use reply::{Reply, ReplyBody, ReplyError};
 pub use wall::Wall;
 

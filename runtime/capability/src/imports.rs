@@ -48,7 +48,9 @@ pub(crate) fn check(code: &Code, grants: &Grants) -> Result<(), Refused> {
 }
 
 fn check_one(name: &str, grants: &Grants) -> Result<(), Refused> {
-    let provides = |(_, interfaces, _): &&Line| interfaces.iter().any(|known| *known == name || (known.ends_with('/') && name.starts_with(known)));
+    let provides = |(_, interfaces, _): &&Line| {
+        interfaces.iter().any(|known| *known == name || (known.ends_with('/') && name.starts_with(known)))
+    };
     let Some((capability, _, grant)) = CAPABILITIES.iter().find(provides) else {
         return Err(Refused::UnknownImport { import: name.to_owned(), hint: hint(name) });
     };
@@ -69,6 +71,9 @@ fn hint(name: &str) -> String {
         .collect();
     match versions.is_empty() {
         true => "no capability of this node provides it".to_owned(),
-        false => format!("this node provides {}", versions.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(" and ")),
+        false => format!(
+            "this node provides {}",
+            versions.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(" and ")
+        ),
     }
 }

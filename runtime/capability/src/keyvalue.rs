@@ -160,7 +160,9 @@ impl Cas {
 fn check_batch(len: usize) -> Result<(), Failed> {
     match len <= KEYVALUE_BATCH {
         true => Ok(()),
-        false => Err(Failed::Other(format!("{len} keys at once are more than the {KEYVALUE_BATCH} that are accepted"))),
+        false => Err(Failed::Other(format!(
+            "{len} keys at once are more than the {KEYVALUE_BATCH} that are accepted"
+        ))),
     }
 }
 
@@ -191,7 +193,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_is_found_by_name_and_the_only_one_also_without() {
-        let check = |grant: &Grant, name: &str, found: bool| assert_eq!(grant.find(name).is_some(), found, "{name:?}");
+        let check = |grant: &Grant, name: &str, found: bool| {
+            assert_eq!(grant.find(name).is_some(), found, "{name:?}")
+        };
         let one = granted(&["a"]).await;
         check(&one, "a", true);
         check(&one, "b", false);

@@ -42,10 +42,13 @@ pub const REQUEST_BODY_BYTES: u64 = 10 << 20;
 /// Bytes of one line of a function's log; the rest of a longer line is cut.
 pub const LOG_LINE_BYTES: usize = 8 << 10;
 
-/// Lines that one function may log each second, where the manifest says nothing; more are dropped and counted.
-pub const LOG_LINES_PER_SECOND: u32 = 100;
+/// Bytes that one function may log each second, where the manifest says nothing; more lines are dropped and counted.
+pub const LOG_BYTES_PER_SECOND: u64 = 64 << 10;
 
-/// Lines that a function may log at once after it was quiet, as a multiple of its rate.
+/// What a line costs besides its text, bytes: the fields that are written with it.
+pub const LOG_LINE_OVERHEAD_BYTES: usize = 128;
+
+/// What a function may log at once after it was quiet, in seconds of its rate.
 pub const LOG_BURST_SECONDS: u32 = 10;
 
 /// Keys and values of a function's configuration, bytes in all.

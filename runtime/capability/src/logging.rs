@@ -2,9 +2,9 @@
 //! log: its lines are cut at a length and dropped over a rate, which is counted; control characters are escaped by
 //! whoever writes them out.
 
-use crate::http::Invocation;
-use crate::limits::{LOG_BURST_SECONDS, LOG_LINE_BYTES, LOG_LINES_PER_SECOND};
 use crate::State;
+use crate::http::Invocation;
+use crate::limits::{LOG_BURST_SECONDS, LOG_BYTES_PER_SECOND, LOG_LINE_BYTES, LOG_LINE_OVERHEAD_BYTES};
 use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
@@ -87,13 +87,14 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| &mut state.logging)
 }
 
-/// Grants a function `lines_per_second` to `logs`; the rate is shared by all its instances.
-pub fn grant(logs: Arc<dyn Logs>, lines_per_second: Option<u32>) -> Grant {
-    Grant { logs, rate: Arc::new(Rate::new(lines_per_second.unwrap_or(LOG_LINES_PER_SECOND))) }
+/// Grants a function `bytes_per_second` to `logs`; the rate is shared by all its instances.
+pub fn grant(logs: Arc<dyn Logs>, bytes_per_second: Option<u64>) -> Grant {
+    Grant { logs, rate: Arc::new(Rate::new(bytes_per_second.unwrap_or(LOG_BYTES_PER_SECOND))) }
 }
 
 pub(crate) fn open(grant: &Grant, invocation: &Invocation) -> Logging {
-    let current = Arc::new(Current { grant: grant.clone(), request_id: Mutex::new(invocation.request_id.clone()) });
+    let current =
+        Arc::new(Current { grant: grant.clone(), request_id: Mutex::new(invocation.request_id.clone()) });
     let pipe = |name, level| Pipe { name, level, partial: Arc::default(), current: current.clone() };
     Logging { stdout: pipe("stdout", Level::Info), stderr: pipe("stderr", Level::Warn), current }
 }
@@ -115,7 +116,8 @@ impl Logging {
     }
 
     pub(crate) fn reopen(&self, invocation: &Invocation) {
-        *self.current.request_id.lock().unwrap_or_else(PoisonError::into_inner) = invocation.request_id.clone();
+        *self.current.request_id.lock().unwrap_or_else(PoisonError::into_inner) =
+            invocation.request_id.clone();
     }
 
     /// A last line without an end is a line too.
@@ -147,11 +149,12 @@ impl wit::Host for Logging {
 
 impl Current {
     fn line(&self, level: Level, context: &str, bytes: &[u8]) {
-        if !self.grant.rate.take() {
+        let bytes = &bytes[..bytes.len().min(LOG_LINE_BYTES)];
+        if !self.grant.rate.take(bytes.len() + LOG_LINE_OVERHEAD_BYTES) {
             return;
         }
         let request_id = self.request_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_LINE_BYTES)]);
+        let text = String::from_utf8_lossy(bytes);
         self.grant.logs.line(Line { level, context, text: &text, request_id: &request_id });
     }
 }
@@ -231,33 +234,36 @@ impl AsyncWrite for Pipe {
     }
 }
 
-/// A token bucket: a line takes one, the rate puts them back, up to the burst.
+/// A token bucket of bytes: a line takes what it costs, the rate puts them back, up to the burst.
 struct Rate {
-    per_second: u32,
+    per_second: f64,
     bucket: Mutex<(f64, Instant)>,
     dropped: AtomicU64,
 }
 
 impl Rate {
-    fn new(per_second: u32) -> Self {
-        let full = f64::from(per_second) * f64::from(LOG_BURST_SECONDS);
+    #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52 bytes")]
+    fn new(per_second: u64) -> Self {
+        let per_second = per_second as f64;
+        let full = per_second * f64::from(LOG_BURST_SECONDS);
         Self { per_second, bucket: Mutex::new((full, Instant::now())), dropped: AtomicU64::new(0) }
     }
 
-    fn take(&self) -> bool {
-        self.take_at(Instant::now())
+    fn take(&self, bytes: usize) -> bool {
+        self.take_at(bytes, Instant::now())
     }
 
-    fn take_at(&self, now: Instant) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a line is far shorter than 2^52 bytes")]
+    fn take_at(&self, bytes: usize, now: Instant) -> bool {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let rate = f64::from(self.per_second);
         let elapsed = now.saturating_duration_since(bucket.1).as_secs_f64();
-        *bucket = ((bucket.0 + elapsed * rate).min(rate * f64::from(LOG_BURST_SECONDS)), now);
-        if bucket.0 < 1.0 {
+        let full = self.per_second * f64::from(LOG_BURST_SECONDS);
+        *bucket = ((bucket.0 + elapsed * self.per_second).min(full), now);
+        if bucket.0 < bytes as f64 {
             self.dropped.fetch_add(1, Relaxed);
             return false;
         }
-        bucket.0 -= 1.0;
+        bucket.0 -= bytes as f64;
         true
     }
 }
@@ -278,7 +284,8 @@ mod tests {
 
     fn check(writes: &[&[u8]], lines: &[&str]) {
         let kept = Arc::new(Kept::default());
-        let current = Arc::new(Current { grant: grant(kept.clone(), None), request_id: Mutex::new("r".into()) });
+        let current =
+            Arc::new(Current { grant: grant(kept.clone(), None), request_id: Mutex::new("r".into()) });
         let pipe = Pipe { name: "stdout", level: Level::Info, partial: Arc::default(), current };
         writes.iter().for_each(|bytes| pipe.write(bytes));
         pipe.finish();
@@ -304,13 +311,13 @@ mod tests {
 
     #[test]
     fn lines_over_the_rate_are_dropped_and_counted_until_time_passes() {
-        let rate = Rate::new(2);
+        let rate = Rate::new(100);
         let start = Instant::now();
-        let burst = 2 * LOG_BURST_SECONDS;
-        assert!((0..burst).all(|_| rate.take_at(start)));
-        assert!(!rate.take_at(start));
+        assert!(rate.take_at(100 * LOG_BURST_SECONDS as usize, start));
+        assert!(!rate.take_at(1, start));
         assert_eq!(rate.dropped.load(Relaxed), 1);
-        assert!(rate.take_at(start + Duration::from_millis(500)));
-        assert!(!rate.take_at(start + Duration::from_millis(500)));
+        let later = start + Duration::from_millis(500);
+        assert!(rate.take_at(50, later));
+        assert!(!rate.take_at(1, later));
     }
 }

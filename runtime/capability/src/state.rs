@@ -22,7 +22,12 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn open(grants: &Grants, guest_limits: GuestLimits, invocation: &Invocation, usage: Arc<Usage>) -> Self {
+    pub(crate) fn open(
+        grants: &Grants,
+        guest_limits: GuestLimits,
+        invocation: &Invocation,
+        usage: Arc<Usage>,
+    ) -> Self {
         let logging = logging::open(&grants.logging, invocation);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits::TABLE_ENTRIES);

@@ -83,13 +83,7 @@ impl Cache {
             make_private_folder(parent)?;
         }
         let key = read_or_make_key(key_file)?;
-        Ok(Self {
-            place: Some(Place {
-                folder: folder.to_owned(),
-                key,
-                bytes_max,
-            }),
-        })
+        Ok(Self { place: Some(Place { folder: folder.to_owned(), key, bytes_max }) })
     }
 
     /// The authentic entry of a component, if there is one.
@@ -107,30 +101,19 @@ impl Cache {
     }
 
     /// Writes an entry: whole or not at all, also when the power fails.
-    #[cfg_attr(
-        not(feature = "compile"),
-        expect(dead_code, reason = "without a compiler nothing is cached")
-    )]
-    pub(crate) fn put(
-        &self,
-        generation: Generation,
-        digest: &[u8; 32],
-        code: &[u8],
-    ) -> std::io::Result<()> {
+    #[cfg_attr(not(feature = "compile"), expect(dead_code, reason = "without a compiler nothing is cached"))]
+    pub(crate) fn put(&self, generation: Generation, digest: &[u8; 32], code: &[u8]) -> std::io::Result<()> {
         let Some(place) = &self.place else {
             return Ok(());
         };
         let name = entry_name(generation, digest);
         place.make_room(code.len() as u64)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(&place.folder)?;
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&place.folder)?;
         file.write_all(code)?;
         file.write_all(MAGIC)?;
         file.write_all(&place.mac(&name, code).finalize().into_bytes())?;
         file.as_file().sync_all()?;
-        file.persist(place.folder.join(&name))
-            .map_err(|error| error.error)?;
+        file.persist(place.folder.join(&name)).map_err(|error| error.error)?;
         File::open(&place.folder)?.sync_all()
     }
 }
@@ -145,11 +128,7 @@ impl Hit {
 impl Place {
     fn read(&self, name: &str) -> std::io::Result<Option<Hit>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(
-            self.folder.join(name),
-            flags,
-            Mode::empty(),
-        )?);
+        let mut file = File::from(rustix::fs::open(self.folder.join(name), flags, Mode::empty())?);
         let about = file.metadata()?;
         if !about.is_file() || !is_ours(&about) || about.len() > CACHE_ENTRY_BYTES {
             return Ok(None);
@@ -179,8 +158,7 @@ impl Place {
     }
 
     fn mac(&self, name: &str, code: &[u8]) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any size");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any size");
         mac.update(name.as_bytes());
         mac.update(&[0]);
         mac.update(code);
@@ -196,11 +174,7 @@ impl Place {
             let Ok(about) = entry.metadata() else {
                 continue;
             };
-            entries.push((
-                about.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                about.len(),
-                entry.path(),
-            ));
+            entries.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), about.len(), entry.path()));
         }
         entries.sort();
         let mut total: u64 = entries.iter().map(|(_, len, _)| len).sum();
@@ -227,16 +201,11 @@ fn entry_name(generation: Generation, digest: &[u8; 32]) -> String {
 
 fn is_ours(about: &std::fs::Metadata) -> bool {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
-    about.uid() == rustix::process::geteuid().as_raw()
-        && about.permissions().mode() & WRITABLE_BY_OTHERS == 0
+    about.uid() == rustix::process::geteuid().as_raw() && about.permissions().mode() & WRITABLE_BY_OTHERS == 0
 }
 
 fn make_private_folder(folder: &Path) -> Result<(), CacheError> {
-    let io = |doing, source| CacheError::Io {
-        doing,
-        path: folder.to_owned(),
-        source,
-    };
+    let io = |doing, source| CacheError::Io { doing, path: folder.to_owned(), source };
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -245,23 +214,13 @@ fn make_private_folder(folder: &Path) -> Result<(), CacheError> {
     let about = std::fs::symlink_metadata(folder).map_err(|error| io("look at", error))?;
     match about.is_dir() && is_ours(&about) {
         true => Ok(()),
-        false => Err(CacheError::NotOurs {
-            path: folder.to_owned(),
-        }),
+        false => Err(CacheError::NotOurs { path: folder.to_owned() }),
     }
 }
 
 fn read_or_make_key(path: &Path) -> Result<[u8; 32], CacheError> {
-    let io = |doing, source| CacheError::Io {
-        doing,
-        path: path.to_owned(),
-        source,
-    };
-    match rustix::fs::open(
-        path,
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    ) {
+    let io = |doing, source| CacheError::Io { doing, path: path.to_owned(), source };
+    match rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => read_key(File::from(file), path),
         Err(rustix::io::Errno::NOENT) => {
             make_key(path).map_err(|error| io("write the key", error))?;
@@ -273,22 +232,14 @@ fn read_or_make_key(path: &Path) -> Result<[u8; 32], CacheError> {
 }
 
 fn read_key(mut file: File, path: &Path) -> Result<[u8; 32], CacheError> {
-    let io = |source| CacheError::Io {
-        doing: "read the key",
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| CacheError::Io { doing: "read the key", path: path.to_owned(), source };
     let about = file.metadata().map_err(io)?;
     if !is_ours(&about) || about.permissions().mode() & 0o077 != 0 {
-        return Err(CacheError::NotOurs {
-            path: path.to_owned(),
-        });
+        return Err(CacheError::NotOurs { path: path.to_owned() });
     }
     let mut key = Vec::new();
     file.read_to_end(&mut key).map_err(io)?;
-    key.try_into().map_err(|_| CacheError::BadKey {
-        path: path.to_owned(),
-    })
+    key.try_into().map_err(|_| CacheError::BadKey { path: path.to_owned() })
 }
 
 /// Two processes may do this at once: the first one's key stays.
@@ -296,9 +247,8 @@ fn make_key(path: &Path) -> std::io::Result<()> {
     let mut key = [0_u8; 32];
     rand::Rng::fill(&mut rand::rng(), &mut key);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(PermissionsExt::from_mode(0o600))
-        .tempfile_in(folder)?;
+    let mut file =
+        tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o600)).tempfile_in(folder)?;
     file.write_all(&key)?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
@@ -316,18 +266,11 @@ mod tests {
     const DIGEST: [u8; 32] = [7; 32];
 
     fn cache(folder: &Path) -> Cache {
-        Cache::open(
-            &folder.join("cache"),
-            &folder.join("keys/cache.key"),
-            Cache::BYTES_MAX,
-        )
-        .unwrap()
+        Cache::open(&folder.join("cache"), &folder.join("keys/cache.key"), Cache::BYTES_MAX).unwrap()
     }
 
     fn entry(folder: &Path) -> PathBuf {
-        folder
-            .join("cache")
-            .join(entry_name(Generation::Plain, &DIGEST))
+        folder.join("cache").join(entry_name(Generation::Plain, &DIGEST))
     }
 
     fn filled() -> (tempfile::TempDir, Cache) {
@@ -378,10 +321,7 @@ mod tests {
         let (folder, cache) = filled();
         std::fs::rename(
             entry(folder.path()),
-            folder
-                .path()
-                .join("cache")
-                .join(entry_name(Generation::Plain, &[8; 32])),
+            folder.path().join("cache").join(entry_name(Generation::Plain, &[8; 32])),
         )
         .unwrap();
         assert!(cache.get(Generation::Plain, &[8; 32]).is_none());
@@ -407,35 +347,18 @@ mod tests {
     #[test]
     fn a_folder_that_others_can_write_to_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || {
-            Cache::open(
-                &folder.path().join("cache"),
-                &folder.path().join("keys/cache.key"),
-                0,
-            )
-        };
+        let open = || Cache::open(&folder.path().join("cache"), &folder.path().join("keys/cache.key"), 0);
         open().unwrap();
-        std::fs::set_permissions(
-            folder.path().join("cache"),
-            PermissionsExt::from_mode(0o777),
-        )
-        .unwrap();
+        std::fs::set_permissions(folder.path().join("cache"), PermissionsExt::from_mode(0o777)).unwrap();
         assert!(matches!(open(), Err(CacheError::NotOurs { .. })));
     }
 
     #[test]
     fn a_key_that_others_can_read_is_refused() {
         let (folder, _) = filled();
-        std::fs::set_permissions(
-            folder.path().join("keys/cache.key"),
-            PermissionsExt::from_mode(0o644),
-        )
-        .unwrap();
-        let opened = Cache::open(
-            &folder.path().join("cache"),
-            &folder.path().join("keys/cache.key"),
-            0,
-        );
+        std::fs::set_permissions(folder.path().join("keys/cache.key"), PermissionsExt::from_mode(0o644))
+            .unwrap();
+        let opened = Cache::open(&folder.path().join("cache"), &folder.path().join("keys/cache.key"), 0);
         assert!(matches!(opened, Err(CacheError::NotOurs { .. })));
     }
 
@@ -444,29 +367,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let entry_bytes = (CODE.len() + MAGIC.len() + MAC_BYTES) as u64;
         let bytes_max = 2 * entry_bytes;
-        let cache = Cache::open(
-            &folder.path().join("cache"),
-            &folder.path().join("keys/cache.key"),
-            bytes_max,
-        )
-        .unwrap();
+        let cache =
+            Cache::open(&folder.path().join("cache"), &folder.path().join("keys/cache.key"), bytes_max)
+                .unwrap();
         for n in [1, 2] {
             cache.put(Generation::Plain, &[n; 32], CODE).unwrap();
         }
-        let first = folder
-            .path()
-            .join("cache")
-            .join(entry_name(Generation::Plain, &[1; 32]));
-        File::options()
-            .write(true)
-            .open(first)
-            .unwrap()
-            .set_modified(SystemTime::UNIX_EPOCH)
-            .unwrap();
-        assert!(
-            cache.get(Generation::Plain, &[1; 32]).is_some(),
-            "using it makes it the youngest"
-        );
+        let first = folder.path().join("cache").join(entry_name(Generation::Plain, &[1; 32]));
+        File::options().write(true).open(first).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(cache.get(Generation::Plain, &[1; 32]).is_some(), "using it makes it the youngest");
         cache.put(Generation::Plain, &[3; 32], CODE).unwrap();
         assert!(cache.get(Generation::Plain, &[1; 32]).is_some());
         assert!(cache.get(Generation::Plain, &[2; 32]).is_none());

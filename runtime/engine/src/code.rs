@@ -25,9 +25,7 @@ impl Generation {
 
     /// The generation of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|generation| generation.name() == name)
+        Self::ALL.into_iter().find(|generation| generation.name() == name)
     }
 }
 
@@ -94,14 +92,10 @@ pub enum LoadError {
         offset: Option<usize>,
     },
     /// A component with an async ABI, and the switch is off.
-    #[error(
-        "the component uses `wasi:http` 0.3 or another async interface, which this node does not serve"
-    )]
+    #[error("the component uses `wasi:http` 0.3 or another async interface, which this node does not serve")]
     ConcurrentIsOff,
     /// This build has no compiler.
-    #[error(
-        "this node was built without a compiler and has no precompiled code for this component"
-    )]
+    #[error("this node was built without a compiler and has no precompiled code for this component")]
     NoCompiler,
     /// Compiling failed.
     #[cfg(feature = "compile")]

@@ -23,11 +23,7 @@ pub struct Compiler {
 }
 
 enum How {
-    Child {
-        program: PathBuf,
-        arguments: Vec<OsString>,
-        limits: ChildLimits,
-    },
+    Child { program: PathBuf, arguments: Vec<OsString>, limits: ChildLimits },
     Here,
 }
 
@@ -77,22 +73,12 @@ pub enum CompileError {
 impl Compiler {
     /// Compiles in a child process: `program arguments.. GENERATION`, which is to call [`compile_stdio`].
     pub fn child(program: PathBuf, arguments: Vec<OsString>, limits: ChildLimits) -> Self {
-        Self {
-            how: How::Child {
-                program,
-                arguments,
-                limits,
-            },
-            turn: Mutex::new(()),
-        }
+        Self { how: How::Child { program, arguments, limits }, turn: Mutex::new(()) }
     }
 
     /// Compiles in this process: for one-shot commands and tests, where the component is the user's own.
     pub fn here() -> Self {
-        Self {
-            how: How::Here,
-            turn: Mutex::new(()),
-        }
+        Self { how: How::Here, turn: Mutex::new(()) }
     }
 
     /// Waits for the right to compile: one at a time, so that a herd on one new component compiles it once.
@@ -101,18 +87,10 @@ impl Compiler {
     }
 
     /// Compiles a component. Blocks until it is done.
-    pub(crate) fn compile(
-        &self,
-        generation: Generation,
-        wasm: &[u8],
-    ) -> Result<Vec<u8>, CompileError> {
+    pub(crate) fn compile(&self, generation: Generation, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {
         match &self.how {
             How::Here => precompile(generation, wasm),
-            How::Child {
-                program,
-                arguments,
-                limits,
-            } => {
+            How::Child { program, arguments, limits } => {
                 let mut command = Command::new(program);
                 command.args(arguments).arg(generation.name()).env_clear();
                 in_child(command, wasm, *limits).map_err(CompileError::Io)?
@@ -132,22 +110,13 @@ fn precompile(generation: Generation, wasm: &[u8]) -> Result<Vec<u8>, CompileErr
 pub fn compile_stdio(generation: Generation, limits: ChildLimits) -> Result<(), CompileError> {
     limit_this_process(limits).map_err(|error| CompileError::Io(error.into()))?;
     let mut wasm = Vec::new();
-    std::io::stdin()
-        .lock()
-        .read_to_end(&mut wasm)
-        .map_err(CompileError::Io)?;
+    std::io::stdin().lock().read_to_end(&mut wasm).map_err(CompileError::Io)?;
     let code = precompile(generation, &wasm)?;
-    std::io::stdout()
-        .lock()
-        .write_all(&code)
-        .map_err(CompileError::Io)
+    std::io::stdout().lock().write_all(&code).map_err(CompileError::Io)
 }
 
 fn limit_this_process(limits: ChildLimits) -> rustix::io::Result<()> {
-    let at_most = |value: u64| Rlimit {
-        current: Some(value),
-        maximum: Some(value),
-    };
+    let at_most = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::Cpu, at_most(limits.cpu.as_secs()))?;
     setrlimit(Resource::As, at_most(limits.memory_bytes))?;
     setrlimit(Resource::Core, at_most(0))?;
@@ -176,9 +145,7 @@ fn in_child(
         Some(0) => Ok(read_from_start(&mut output)?),
         Some(1) => {
             let reason = read_from_start(&mut errors)?;
-            Err(CompileError::Refused(
-                String::from_utf8_lossy(&reason).trim().to_owned(),
-            ))
+            Err(CompileError::Refused(String::from_utf8_lossy(&reason).trim().to_owned()))
         }
         _ => Err(CompileError::Died { status, limits }),
     })
@@ -216,13 +183,8 @@ pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
         reason: error.message().to_owned(),
         offset: Some(error.offset()),
     };
-    if Validator::new_with_features(plain)
-        .validate_all(wasm)
-        .is_err()
-    {
-        Validator::new_with_features(plain | WasmFeatures::CM_ASYNC)
-            .validate_all(wasm)
-            .map_err(invalid)?;
+    if Validator::new_with_features(plain).validate_all(wasm).is_err() {
+        Validator::new_with_features(plain | WasmFeatures::CM_ASYNC).validate_all(wasm).map_err(invalid)?;
         return Ok(Generation::Concurrent);
     }
     let mut depth = 0_u32;

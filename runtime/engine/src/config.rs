@@ -5,8 +5,7 @@ use crate::code::Generation;
 use crate::limits;
 use crate::pool::PoolSize;
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-    WasmBacktraceDetails,
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
 /// What the operator may choose about the engine.
@@ -51,14 +50,16 @@ impl Default for Settings {
     }
 }
 
+/// The name of the engine of this build and `generation`, for files of precompiled code: only letters, digits, `-` and `.`.
+pub fn precompiled_key(generation: Generation) -> String {
+    let wasmtime = env!("RIMWARD_WASMTIME_VERSION");
+    format!("wasmtime-{wasmtime}-{}-{}", generation.name(), std::env::consts::ARCH)
+}
+
 impl Settings {
     /// Everything that changes generated code, as text: part of a compiled component's cache key.
     pub fn code_key(generation: Generation) -> String {
-        format!(
-            "wasmtime {}; {}; speed; epochs; no gc",
-            env!("RIMWARD_WASMTIME_VERSION"),
-            generation.name()
-        )
+        format!("wasmtime {}; {}; speed; epochs; no gc", env!("RIMWARD_WASMTIME_VERSION"), generation.name())
     }
 
     /// The configuration under which code of `generation` is compiled and run; `slots` says how many guests the pool
@@ -76,8 +77,8 @@ impl Settings {
     }
 
     fn pooling(&self, slots: u32) -> PoolingAllocationConfig {
-        let share = usize::try_from(self.memory_budget_bytes / 4 / u64::from(slots.max(1)))
-            .unwrap_or(usize::MAX);
+        let share =
+            usize::try_from(self.memory_budget_bytes / 4 / u64::from(slots.max(1))).unwrap_or(usize::MAX);
         let keep_resident = share.min(limits::KEEP_RESIDENT_BYTES);
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(slots)

@@ -52,12 +52,7 @@ impl Engine {
             false => None,
         };
         let ticking = [Some(plain.clone()), concurrent.clone()];
-        let tick = move || {
-            ticking
-                .iter()
-                .flatten()
-                .for_each(wasmtime::Engine::increment_epoch)
-        };
+        let tick = move || ticking.iter().flatten().for_each(wasmtime::Engine::increment_epoch);
         Ok(Arc::new(Self {
             plain,
             concurrent,
@@ -88,37 +83,20 @@ impl Engine {
     pub fn load(&self, source: Source<'_>) -> Result<Code, LoadError> {
         match source {
             Source::Wasm(wasm) => self.load_wasm(wasm),
-            Source::TrustedPrecompiled {
-                generation,
-                digest,
-                trusted_code,
-            } => {
-                let engine = self
-                    .wasmtime(generation)
-                    .ok_or(LoadError::ConcurrentIsOff)?;
-                let component =
-                    trusted_component(engine, trusted_code).map_err(LoadError::Precompiled)?;
-                Ok(Code {
-                    component,
-                    generation,
-                    digest,
-                    origin: Origin::Precompiled,
-                })
+            Source::TrustedPrecompiled { generation, digest, trusted_code } => {
+                let engine = self.wasmtime(generation).ok_or(LoadError::ConcurrentIsOff)?;
+                let component = trusted_component(engine, trusted_code).map_err(LoadError::Precompiled)?;
+                Ok(Code { component, generation, digest, origin: Origin::Precompiled })
             }
         }
     }
 
     fn load_wasm(&self, wasm: &[u8]) -> Result<Code, LoadError> {
         if wasm.len() > limits::COMPONENT_BYTES {
-            return Err(LoadError::TooLarge {
-                bytes: wasm.len(),
-                max: limits::COMPONENT_BYTES,
-            });
+            return Err(LoadError::TooLarge { bytes: wasm.len(), max: limits::COMPONENT_BYTES });
         }
         let digest: [u8; 32] = Sha256::digest(wasm).into();
-        if let Some(code) = Generation::ALL
-            .into_iter()
-            .find_map(|generation| self.cached(generation, digest))
+        if let Some(code) = Generation::ALL.into_iter().find_map(|generation| self.cached(generation, digest))
         {
             return Ok(code);
         }
@@ -130,12 +108,7 @@ impl Engine {
         let engine = self.wasmtime(generation)?;
         let hit = self.cache.get(generation, &digest)?;
         match authentic_component(engine, &hit) {
-            Ok(component) => Some(Code {
-                component,
-                generation,
-                digest,
-                origin: Origin::Cache,
-            }),
+            Ok(component) => Some(Code { component, generation, digest, origin: Origin::Cache }),
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -156,41 +129,25 @@ impl Engine {
     fn compiled(&self, wasm: &[u8], digest: [u8; 32]) -> Result<Code, LoadError> {
         kind(wasm)?;
         let generation = crate::compile::generation_of(wasm)?;
-        let engine = self
-            .wasmtime(generation)
-            .ok_or(LoadError::ConcurrentIsOff)?;
+        let engine = self.wasmtime(generation).ok_or(LoadError::ConcurrentIsOff)?;
         let turn = self.compiler.turn();
         if let Some(code) = self.cached(generation, digest) {
             return Ok(code);
         }
         let started = std::time::Instant::now();
-        let compiled = self
-            .compiler
-            .compile(generation, wasm)
-            .map_err(LoadError::Compile)?;
+        let compiled = self.compiler.compile(generation, wasm).map_err(LoadError::Compile)?;
         let origin = Origin::Compiled(started.elapsed());
         drop(turn);
         if let Err(error) = self.cache.put(generation, &digest, &compiled) {
             tracing::warn!(%error, "compiled code could not be cached; it is used, and compiled again at the next start");
             let component = trusted_component(engine, &compiled).map_err(LoadError::Precompiled)?;
-            return Ok(Code {
-                component,
-                generation,
-                digest,
-                origin,
-            });
+            return Ok(Code { component, generation, digest, origin });
         }
         match self.cached(generation, digest) {
             Some(code) => Ok(Code { origin, ..code }),
             None => {
-                let component =
-                    trusted_component(engine, &compiled).map_err(LoadError::Precompiled)?;
-                Ok(Code {
-                    component,
-                    generation,
-                    digest,
-                    origin,
-                })
+                let component = trusted_component(engine, &compiled).map_err(LoadError::Precompiled)?;
+                Ok(Code { component, generation, digest, origin })
             }
         }
     }
@@ -201,12 +158,7 @@ impl Engine {
         kind(wasm)?;
         let generation = crate::compile::generation_of(wasm)?;
         let _turn = self.compiler.turn();
-        Ok((
-            generation,
-            self.compiler
-                .compile(generation, wasm)
-                .map_err(LoadError::Compile)?,
-        ))
+        Ok((generation, self.compiler.compile(generation, wasm).map_err(LoadError::Compile)?))
     }
 
     /// A store for one instance, with every limit set. `None` where the generation is off.
@@ -255,15 +207,12 @@ fn wasmtime_engine(
     for slots in settings.pool.attempts() {
         match wasmtime::Engine::new(&settings.config(generation, Some(slots))) {
             Ok(engine) => return Ok((engine, Pooling::Slots(slots))),
-            Err(error) => tracing::debug!(
-                slots,
-                error = format!("{error:#}"),
-                "the pool does not fit this machine"
-            ),
+            Err(error) => {
+                tracing::debug!(slots, error = format!("{error:#}"), "the pool does not fit this machine")
+            }
         }
     }
-    let engine =
-        wasmtime::Engine::new(&settings.config(generation, None)).map_err(EngineError::Config)?;
+    let engine = wasmtime::Engine::new(&settings.config(generation, None)).map_err(EngineError::Config)?;
     Ok((engine, Pooling::OnDemand))
 }
 
@@ -277,15 +226,13 @@ fn kind(wasm: &[u8]) -> Result<(), LoadError> {
         [b'\0', b'a', b's', b'm', ..] => Err(LoadError::NotAComponent(
             "this is a component of an old or unknown binary version: rebuild it with current tools",
         )),
-        [b'(', ..] => Err(LoadError::NotAComponent(
-            "this is WebAssembly text: convert it with `wasm-tools parse`",
-        )),
+        [b'(', ..] => {
+            Err(LoadError::NotAComponent("this is WebAssembly text: convert it with `wasm-tools parse`"))
+        }
         [0x7f, b'E', b'L', b'F', ..] => Err(LoadError::NotAComponent(
             "this is native code, not WebAssembly: deploy the `.wasm` file that it was compiled from",
         )),
-        _ => Err(LoadError::NotAComponent(
-            "this is not WebAssembly: the file does not begin with `\\0asm`",
-        )),
+        _ => Err(LoadError::NotAComponent("this is not WebAssembly: the file does not begin with `\\0asm`")),
     }
 }
 
@@ -297,10 +244,7 @@ fn authentic_component(engine: &wasmtime::Engine, hit: &Hit) -> wasmtime::Result
 }
 
 #[allow(unsafe_code, reason = "loading compiled code is the one exception")]
-fn trusted_component(
-    engine: &wasmtime::Engine,
-    trusted_code: &[u8],
-) -> wasmtime::Result<Component> {
+fn trusted_component(engine: &wasmtime::Engine, trusted_code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the caller vouches for the code: it was compiled by this node a moment ago, or the operator says so.
     unsafe { Component::deserialize(engine, trusted_code) }
 }

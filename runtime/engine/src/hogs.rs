@@ -22,10 +22,7 @@ impl Hogs {
             .enable_all()
             .on_thread_start(be_nice)
             .build()?;
-        Ok(Self {
-            handle: runtime.handle().clone(),
-            runtime: Some(runtime),
-        })
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
     /// Runs `guest` here until it ends or the handle is aborted.

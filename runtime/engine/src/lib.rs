@@ -25,7 +25,7 @@ pub use cache::{Cache, CacheError};
 pub use code::{Code, Generation, LoadError, Origin, Source};
 #[cfg(feature = "compile")]
 pub use compile::{ChildLimits, CompileError, Compiler, compile_stdio};
-pub use config::{Settings, StackZeroing};
+pub use config::{Settings, StackZeroing, precompiled_key};
 pub use engine::{Engine, EngineError};
 pub use hogs::Hogs;
 pub use meter::{GuestLimits, Meter, Metered, Stop, Usage};

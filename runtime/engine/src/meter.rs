@@ -21,11 +21,7 @@ pub struct GuestLimits {
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self {
-            memory_bytes: limits::MEMORY_BYTES,
-            table_elements: limits::TABLE_ELEMENTS,
-            cpu: limits::CPU,
-        }
+        Self { memory_bytes: limits::MEMORY_BYTES, table_elements: limits::TABLE_ELEMENTS, cpu: limits::CPU }
     }
 }
 
@@ -65,12 +61,7 @@ pub enum Stop {
 impl Meter {
     /// A meter for a new instance.
     pub fn new(limits: GuestLimits, usage: Arc<Usage>) -> Self {
-        Self {
-            limits,
-            memory_bytes: 0,
-            table_elements: 0,
-            usage,
-        }
+        Self { limits, memory_bytes: 0, table_elements: 0, usage }
     }
 
     /// Starts another invocation on the same instance: what the instance holds stays, what it spent starts at zero.
@@ -131,8 +122,7 @@ impl Usage {
 
     pub(crate) fn leave(&self) {
         let spent = self.since_poll_started();
-        self.cpu_ns
-            .fetch_add(u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.cpu_ns.fetch_add(u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
     fn since_poll_started(&self) -> Duration {
@@ -147,9 +137,7 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self
-            .memory_bytes
-            .saturating_add(desired.saturating_sub(current));
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total > self.limits.memory_bytes {
             self.usage.refusals.fetch_add(1, Relaxed);
             return Ok(false);
@@ -165,9 +153,7 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self
-            .table_elements
-            .saturating_add(desired.saturating_sub(current));
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
         if total > self.limits.table_elements {
             self.usage.refusals.fetch_add(1, Relaxed);
             return Ok(false);
@@ -201,34 +187,18 @@ mod tests {
     const PAGE: usize = 65_536;
 
     fn meter(memory_bytes: usize, table_elements: usize) -> Meter {
-        let limits = GuestLimits {
-            memory_bytes,
-            table_elements,
-            cpu: Duration::from_millis(5),
-        };
+        let limits = GuestLimits { memory_bytes, table_elements, cpu: Duration::from_millis(5) };
         Meter::new(limits, Arc::default())
     }
 
     #[test]
     fn memories_are_summed_up_to_the_limit_and_no_further() {
         let mut meter = meter(3 * PAGE, 0);
-        assert!(
-            meter.memory_growing(0, PAGE, None).unwrap(),
-            "a first memory"
-        );
+        assert!(meter.memory_growing(0, PAGE, None).unwrap(), "a first memory");
         assert!(meter.memory_growing(0, PAGE, None).unwrap(), "a second one");
-        assert!(
-            meter.memory_growing(PAGE, 2 * PAGE, None).unwrap(),
-            "up to the limit"
-        );
-        assert!(
-            !meter.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap(),
-            "one page more"
-        );
-        assert_eq!(
-            (meter.usage().memory_bytes(), meter.usage().refusals()),
-            (3 * PAGE as u64, 1)
-        );
+        assert!(meter.memory_growing(PAGE, 2 * PAGE, None).unwrap(), "up to the limit");
+        assert!(!meter.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap(), "one page more");
+        assert_eq!((meter.usage().memory_bytes(), meter.usage().refusals()), (3 * PAGE as u64, 1));
     }
 
     #[test]
@@ -245,10 +215,7 @@ mod tests {
         assert!(meter.memory_growing(0, 2 * PAGE, None).unwrap());
         meter.usage().cpu_ns.store(1, Relaxed);
         meter.start_invocation(Arc::default());
-        assert_eq!(
-            (meter.usage().memory_bytes(), meter.usage().cpu()),
-            (2 * PAGE as u64, Duration::ZERO)
-        );
+        assert_eq!((meter.usage().memory_bytes(), meter.usage().cpu()), (2 * PAGE as u64, Duration::ZERO));
         assert!(!meter.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
     }
 
@@ -257,10 +224,7 @@ mod tests {
         let mut meter = meter(0, 0);
         meter.usage().enter();
         meter.usage().cpu_ns.store(0, Relaxed);
-        assert!(matches!(
-            meter.on_tick(),
-            UpdateDeadline::Continue(1) | UpdateDeadline::Yield(1)
-        ));
+        assert!(matches!(meter.on_tick(), UpdateDeadline::Continue(1) | UpdateDeadline::Yield(1)));
         assert_eq!(meter.usage().stopped(), None);
         meter.usage().cpu_ns.store(5_000_000, Relaxed);
         assert!(matches!(meter.on_tick(), UpdateDeadline::Interrupt));
@@ -270,10 +234,7 @@ mod tests {
     #[test]
     fn a_tick_that_came_early_does_not_make_the_guest_yield() {
         let mut meter = meter(0, 0);
-        meter
-            .usage()
-            .poll_started_ns
-            .store(thread_cpu_ns(), Relaxed);
+        meter.usage().poll_started_ns.store(thread_cpu_ns(), Relaxed);
         assert!(matches!(meter.on_tick(), UpdateDeadline::Continue(1)));
         assert!(!meter.usage().overran());
         let started = thread_cpu_ns();

@@ -38,8 +38,8 @@ pub struct Machine {
 impl Machine {
     /// Looks at the machine; what cannot be read is taken to be small.
     pub fn probe() -> Self {
-        let cores = std::thread::available_parallelism()
-            .map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+        let cores =
+            std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
         Self {
             cores,
             memory_bytes: memory_bytes(),
@@ -75,9 +75,7 @@ fn memory_bytes() -> u64 {
     let machine = std::fs::read_to_string("/proc/meminfo")
         .ok()
         .and_then(|text| {
-            text.lines()
-                .next()
-                .and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+            text.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
         })
         .map_or(256 << 20, |kib| kib << 10);
     let group = number_in("/sys/fs/cgroup/memory.max")
@@ -97,15 +95,7 @@ mod tests {
     #[test]
     fn slots_follow_cores_memory_and_mappings() {
         let check = |cores, memory_bytes, mappings_max, slots| {
-            assert_eq!(
-                Machine {
-                    cores,
-                    memory_bytes,
-                    mappings_max
-                }
-                .slots(),
-                slots
-            );
+            assert_eq!(Machine { cores, memory_bytes, mappings_max }.slots(), slots);
         };
         check(2, 24 << 30, 65_530, 128);
         check(64, 256 << 30, 65_530, 1_024);
@@ -116,14 +106,8 @@ mod tests {
 
     #[test]
     fn attempts_halve_down_to_the_least() {
-        assert_eq!(
-            PoolSize::Slots(20).attempts().collect::<Vec<_>>(),
-            [20, 10, 5]
-        );
-        assert_eq!(
-            PoolSize::Slots(limits::SLOTS_MAX + 1).attempts().next(),
-            Some(limits::SLOTS_MAX)
-        );
+        assert_eq!(PoolSize::Slots(20).attempts().collect::<Vec<_>>(), [20, 10, 5]);
+        assert_eq!(PoolSize::Slots(limits::SLOTS_MAX + 1).attempts().next(), Some(limits::SLOTS_MAX));
         assert_eq!(PoolSize::None.attempts().count(), 0);
     }
 }

@@ -57,11 +57,7 @@ impl<T: Send + 'static> Run<T> {
         yielding: Yielding,
         guest: impl Future<Output = T> + Send + 'static,
     ) -> Self {
-        let charged = Charged {
-            guest: Box::pin(guest),
-            usage: usage.clone(),
-            engine,
-        };
+        let charged = Charged { guest: Box::pin(guest), usage: usage.clone(), engine };
         let place = match yielding {
             Yielding::InTime => Place::Here(charged),
             Yielding::Late => to_pool(charged),
@@ -89,8 +85,7 @@ impl<T: Send + 'static> Future for Run<T> {
             match Pin::new(charged).poll(cx) {
                 Poll::Pending if !this.usage.overran() => return Poll::Pending,
                 Poll::Pending => {
-                    let Place::Here(charged) = std::mem::replace(&mut this.place, Place::Ended)
-                    else {
+                    let Place::Here(charged) = std::mem::replace(&mut this.place, Place::Ended) else {
                         unreachable!("it was here a moment ago");
                     };
                     this.place = to_pool(charged);

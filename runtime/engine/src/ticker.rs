@@ -23,14 +23,9 @@ impl Ticker {
     pub(crate) fn start(tick: impl Fn() + Send + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        let join = std::thread::Builder::new()
-            .name("rimward-ticker".into())
-            .spawn(move || theirs.run(tick))?;
-        Ok(Self {
-            thread: join.thread().clone(),
-            shared,
-            join: Some(join),
-        })
+        let join =
+            std::thread::Builder::new().name("rimward-ticker".into()).spawn(move || theirs.run(tick))?;
+        Ok(Self { thread: join.thread().clone(), shared, join: Some(join) })
     }
 
     /// A guest is being polled.

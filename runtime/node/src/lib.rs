@@ -1,1 +1,39 @@
-//! One node: the request path, routes, admission, revisions and telemetry.
+//! One node: requests come in, functions answer them.
+//!
+//! The life of a request is one function, [`answer`](answer::answer); around it stand listeners and connections (one
+//! runtime for each core), admission, revisions and telemetry. Whatever is deployed comes in through
+//! [`Node::install`]. The node knows no fleet and prints nothing: who embeds it brings an [`Observer`].
+
+mod address;
+mod admission;
+mod answer;
+mod arrival;
+mod connection;
+mod core;
+mod failure;
+mod id;
+mod install;
+mod invoke;
+pub mod limits;
+mod listen;
+mod metrics;
+mod node;
+mod observe;
+mod ops;
+mod reply;
+mod revision;
+mod routes;
+mod secrets;
+mod stall;
+mod status;
+mod tls;
+
+pub use address::Addresses;
+pub use failure::{Blame, CODES, Code, Failure};
+pub use id::FunctionId;
+pub use install::{InstallError, Installed, Placement};
+pub use listen::ListenError;
+pub use node::{Drained, InvokeFailure, Node, Options, Profile, StartError, StateChoice};
+pub use observe::{LogLine, Observer, Outcome, RequestLine, Silent};
+pub use status::{AppStatus, FunctionStatus, NodeState, Status};
+pub use tls::TlsError;

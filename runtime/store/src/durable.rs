@@ -123,7 +123,11 @@ impl Durable {
         let handle = Arc::clone(&self.handle);
         Box::pin(async move {
             let (file, limits) = (Arc::clone(&handle.file), handle.limits());
-            handle.readers.run(move || file.read(|snapshot| read(snapshot, &limits))).await
+            let result = handle.readers.run(move || file.read(|snapshot| read(snapshot, &limits))).await;
+            if let Err(StoreError::Failed(_)) = &result {
+                handle.check_file();
+            }
+            result
         })
     }
 }
@@ -158,6 +162,15 @@ impl Store for Durable {
 impl Handle {
     fn limits(&self) -> Limits {
         self.shared.settings().limits
+    }
+
+    /// Lets the writer find out, by a write without changes, whether the file must be opened anew: a failed read makes
+    /// redb refuse everything after it. If the queue is full, the writer finds out anyway.
+    fn check_file(&self) {
+        let operation = Operation::Write(Batch::new());
+        if let Ok(waiting) = self.shared.admit(operation.bytes()) {
+            let _ = self.queue(Job::new(operation, waiting).0);
+        }
     }
 
     fn queue(&self, job: Job) -> Result<(), StoreError> {

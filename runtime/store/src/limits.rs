@@ -1,7 +1,7 @@
 //! The bounds of a store, in one place: name, unit, default and the reason for it.
 //!
 //! [`Limits`] are per store and may be set by whoever opens it; the plain constants hold for every store of a process.
-//! Reaching a bound is an error ([`StoreError`](crate::StoreError), [`OpenError`](crate::OpenError)), never a wait
+//! Reaching a bound is an error ([`StoreError`], [`OpenError`](crate::OpenError)), never a wait
 //! without end.
 
 use crate::store::{Batch, StoreError};

@@ -1,5 +1,7 @@
 //! What a store means to its users, the same for both backends, and what the files on disk promise.
 
+#![allow(clippy::unwrap_used, reason = "this is a test, also where it is not marked as one")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -30,38 +30,38 @@ const fn v6(head: [u16; 3], tail: u16, length: u8) -> IpNet {
 
 /// Every special range; the first that contains an address decides.
 const SPECIAL: &[(IpNet, Reach)] = &[
-    (v4(0, 0, 0, 0, 8), Reach::Never),          // this network
-    (v4(169, 254, 0, 0, 16), Reach::Never),     // link-local, and most metadata services
-    (v4(100, 100, 100, 200, 32), Reach::Never), // metadata, Alibaba Cloud
-    (v4(192, 0, 0, 192, 32), Reach::Never),     // metadata, Oracle Cloud
-    (v4(168, 63, 129, 16, 32), Reach::Never),   // host agent, Azure
-    (v4(224, 0, 0, 0, 4), Reach::Never),        // multicast
-    (v4(240, 0, 0, 0, 4), Reach::Never),        // reserved, and broadcast
-    (v4(10, 0, 0, 0, 8), Reach::Allowed),       // private
-    (v4(100, 64, 0, 0, 10), Reach::Allowed),    // carrier-grade NAT
-    (v4(127, 0, 0, 0, 8), Reach::Allowed),      // loopback
-    (v4(172, 16, 0, 0, 12), Reach::Allowed),    // private
-    (v4(192, 0, 0, 0, 24), Reach::Allowed),     // protocol assignments
-    (v4(192, 0, 2, 0, 24), Reach::Allowed),     // documentation
-    (v4(192, 88, 99, 0, 24), Reach::Allowed),   // 6to4 relays
-    (v4(192, 168, 0, 0, 16), Reach::Allowed),   // private
-    (v4(198, 18, 0, 0, 15), Reach::Allowed),    // benchmarking
-    (v4(198, 51, 100, 0, 24), Reach::Allowed),  // documentation
-    (v4(203, 0, 113, 0, 24), Reach::Allowed),   // documentation
-    (v6([0, 0, 0], 1, 128), Reach::Allowed),    // loopback
-    (v6([0, 0, 0], 0, 96), Reach::Never),       // unspecified, IPv4-compatible
+    (v4(0, 0, 0, 0, 8), Reach::Never),                   // this network
+    (v4(169, 254, 0, 0, 16), Reach::Never),              // link-local, and most metadata services
+    (v4(100, 100, 100, 200, 32), Reach::Never),          // metadata, Alibaba Cloud
+    (v4(192, 0, 0, 192, 32), Reach::Never),              // metadata, Oracle Cloud
+    (v4(168, 63, 129, 16, 32), Reach::Never),            // host agent, Azure
+    (v4(224, 0, 0, 0, 4), Reach::Never),                 // multicast
+    (v4(240, 0, 0, 0, 4), Reach::Never),                 // reserved, and broadcast
+    (v4(10, 0, 0, 0, 8), Reach::Allowed),                // private
+    (v4(100, 64, 0, 0, 10), Reach::Allowed),             // carrier-grade NAT
+    (v4(127, 0, 0, 0, 8), Reach::Allowed),               // loopback
+    (v4(172, 16, 0, 0, 12), Reach::Allowed),             // private
+    (v4(192, 0, 0, 0, 24), Reach::Allowed),              // protocol assignments
+    (v4(192, 0, 2, 0, 24), Reach::Allowed),              // documentation
+    (v4(192, 88, 99, 0, 24), Reach::Allowed),            // 6to4 relays
+    (v4(192, 168, 0, 0, 16), Reach::Allowed),            // private
+    (v4(198, 18, 0, 0, 15), Reach::Allowed),             // benchmarking
+    (v4(198, 51, 100, 0, 24), Reach::Allowed),           // documentation
+    (v4(203, 0, 113, 0, 24), Reach::Allowed),            // documentation
+    (v6([0, 0, 0], 1, 128), Reach::Allowed),             // loopback
+    (v6([0, 0, 0], 0, 96), Reach::Never),                // unspecified, IPv4-compatible
     (v6([0xfd00, 0x0ec2, 0], 0x254, 128), Reach::Never), // metadata, Amazon
     (v6([0xfd20, 0x00ce, 0], 0x254, 128), Reach::Never), // metadata, Google
-    (v6([0xfe80, 0, 0], 0, 10), Reach::Never),  // link-local
-    (v6([0xfec0, 0, 0], 0, 10), Reach::Never),  // site-local, deprecated
-    (v6([0xff00, 0, 0], 0, 8), Reach::Never),   // multicast
-    (v6([0x64, 0xff9b, 1], 0, 48), Reach::Allowed), // NAT64, local use
-    (v6([0x100, 0, 0], 0, 64), Reach::Allowed), // discard only
-    (v6([0x2001, 0, 0], 0, 23), Reach::Allowed), // protocol assignments, Teredo
-    (v6([0x2001, 0xdb8, 0], 0, 32), Reach::Allowed), // documentation
-    (v6([0x3fff, 0, 0], 0, 20), Reach::Allowed), // documentation
-    (v6([0x5f00, 0, 0], 0, 16), Reach::Allowed), // segment routing
-    (v6([0xfc00, 0, 0], 0, 7), Reach::Allowed), // unique local
+    (v6([0xfe80, 0, 0], 0, 10), Reach::Never),           // link-local
+    (v6([0xfec0, 0, 0], 0, 10), Reach::Never),           // site-local, deprecated
+    (v6([0xff00, 0, 0], 0, 8), Reach::Never),            // multicast
+    (v6([0x64, 0xff9b, 1], 0, 48), Reach::Allowed),      // NAT64, local use
+    (v6([0x100, 0, 0], 0, 64), Reach::Allowed),          // discard only
+    (v6([0x2001, 0, 0], 0, 23), Reach::Allowed),         // protocol assignments, Teredo
+    (v6([0x2001, 0xdb8, 0], 0, 32), Reach::Allowed),     // documentation
+    (v6([0x3fff, 0, 0], 0, 20), Reach::Allowed),         // documentation
+    (v6([0x5f00, 0, 0], 0, 16), Reach::Allowed),         // segment routing
+    (v6([0xfc00, 0, 0], 0, 7), Reach::Allowed),          // unique local
 ];
 
 /// NAT64's well-known prefix (RFC 6052): the IPv4 destination is in the last four bytes.
@@ -119,6 +119,12 @@ impl From<SocketAddr> for Allowed {
 }
 
 impl Allowed {
+    /// This network, and only this port of it where one is named.
+    #[must_use]
+    pub fn new(network: IpNet, port: Option<u16>) -> Self {
+        Self { network, port }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Some(Self::from(address));
@@ -220,10 +226,32 @@ mod tests {
     #[test]
     fn neighbours_of_special_ranges_are_public() {
         for address in [
-            "1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
-            "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.0.1.0", "192.0.3.0", "192.88.98.255",
-            "192.88.100.0", "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "198.51.99.255",
-            "203.0.112.255", "223.255.255.255", "2001:200::", "2001:db7:ffff::", "2001:db9::", "2606:4700::1111",
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.0.3.0",
+            "192.88.98.255",
+            "192.88.100.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "198.51.99.255",
+            "203.0.112.255",
+            "223.255.255.255",
+            "2001:200::",
+            "2001:db7:ffff::",
+            "2001:db9::",
+            "2606:4700::1111",
         ] {
             check_reach(address, Reach::Public);
         }
@@ -231,10 +259,16 @@ mod tests {
 
     #[test]
     fn metadata_services_are_out_of_reach() {
-        for address in
-            ["169.254.169.254", "169.254.170.2", "169.254.169.253", "100.100.100.200", "192.0.0.192", "168.63.129.16",
-             "fd00:ec2::254", "fd20:ce::254"]
-        {
+        for address in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.169.253",
+            "100.100.100.200",
+            "192.0.0.192",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+        ] {
             check_reach(address, Reach::Never);
         }
     }
@@ -297,7 +331,9 @@ mod tests {
 
     #[test]
     fn a_malformed_allowance_is_refused() {
-        for text in ["", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/8:", "10.0.0.0/8:99999", "example.com:80", "::1/129"] {
+        for text in
+            ["", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/8:", "10.0.0.0/8:99999", "example.com:80", "::1/129"]
+        {
             assert_eq!(text.parse::<Allowed>(), Err(AllowedError(text.into())), "{text}");
         }
     }

@@ -109,7 +109,7 @@ impl HostMatch {
             (_, Some(_)) if below => None,
             (_, Some(address)) => Some(Self::Address(address)),
             (name, None) if below => Some(Self::Below(format!(".{name}").into())),
-            (name, None) => Some(Self::Name(name.into())),
+            (name, None) => Some(Self::Name(name.into_owned().into())),
         }
     }
 
@@ -194,10 +194,19 @@ mod tests {
 
     #[test]
     fn a_malformed_pattern_is_refused() {
-        for text in
-            ["", "ftp://example.com", "https://", "a*.example.com", "*.*", "*.10.0.0.7", "user@example.com", "0x7f.1", "a:b",
-             "https://example.com/path", "example.com:0"]
-        {
+        for text in [
+            "",
+            "ftp://example.com",
+            "https://",
+            "a*.example.com",
+            "*.*",
+            "*.10.0.0.7",
+            "user@example.com",
+            "0x7f.1",
+            "a:b",
+            "https://example.com/path",
+            "example.com:0",
+        ] {
             assert_eq!(text.parse::<HostPattern>(), Err(HostPatternError(text.into())), "{text}");
         }
     }

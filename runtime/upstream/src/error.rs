@@ -159,8 +159,11 @@ impl Error {
 
     /// What it means that hyper failed before the response head.
     pub(crate) fn before_head(error: hyper::Error) -> Self {
-        if let Some(tls) = tls_cause(&error) {
+        if let Some(tls) = Self::tls(&error) {
             return tls;
+        }
+        if is_answered_by_reset(&error) {
+            return Self::ResponseProtocol(Arc::new(error));
         }
         if error.is_parse_too_large() {
             Self::ResponseHeadersTooLarge
@@ -186,28 +189,35 @@ impl Error {
         }
     }
 
+    /// The TLS failure somewhere under `error`, if there is one.
+    ///
+    /// A server that demands a client certificate says so after the handshake, so the alert may arrive through hyper.
+    pub(crate) fn tls(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+                return Some(from_rustls(tls));
+            }
+            // An I/O error hides what it wraps: its `source` is the source of the wrapped one.
+            next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        None
+    }
+
     /// What it means that a TLS handshake failed.
     pub(crate) fn handshaking(error: std::io::Error) -> Self {
-        tls_cause(&error).unwrap_or_else(|| Self::TlsProtocol(Arc::new(error)))
+        Self::tls(&error).unwrap_or_else(|| Self::TlsProtocol(Arc::new(error)))
     }
 }
 
-/// The TLS failure somewhere under `error`, if there is one.
-///
-/// A server that demands a client certificate says so after the handshake, so the alert may arrive through hyper.
-fn tls_cause(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(from_rustls(tls));
-        }
-        // An I/O error hides what it wraps: its `source` is the source of the wrapped one.
-        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
+/// Whether an HTTP/2 server reset the stream instead of answering, after it began to work on it. `REFUSED_STREAM` says
+/// that it did not (RFC 9113, section 8.7), and so does a connection that is shut down.
+fn is_answered_by_reset(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|h2| h2.is_reset() && h2.reason() != Some(h2::Reason::REFUSED_STREAM))
 }
 
 fn from_rustls(error: &rustls::Error) -> Error {

@@ -29,6 +29,7 @@ mod timeouts;
 mod tls;
 mod upload;
 mod upstream;
+mod witness;
 
 pub use address::{Allowed, AllowedError, Reach, reach};
 pub use client::{Client, ClientConfig, ClientError};

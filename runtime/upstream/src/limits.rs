@@ -55,7 +55,7 @@ pub const PATH_BYTES_MAX: usize = 8 << 10;
 /// Names and values of a request's headers together, bytes. Past it: `RequestHeadersTooLarge`.
 pub const REQUEST_HEADERS_BYTES_MAX: usize = 64 << 10;
 /// A response's head, bytes (HTTP/1.1: status line and headers, and the trailers; HTTP/2: the header list as
-/// RFC 9113 counts it). From here on: `ResponseHeadersTooLarge`.
+/// RFC 9113 counts it). Past it: `ResponseHeadersTooLarge`, and `ResponseProtocol` in HTTP/2, which tells no more.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 << 10;
 /// Headers in an HTTP/1.1 response. Past it: `ResponseHeadersTooLarge`.
 pub const RESPONSE_HEADERS_MAX: usize = 100;

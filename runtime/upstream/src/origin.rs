@@ -7,6 +7,7 @@
 use crate::Error;
 use http::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Longest host name, bytes (RFC 1035, section 2.3.4, without the root's dot).
@@ -42,7 +43,7 @@ impl Origin {
         let (name, address) = normal_host(host)?;
         let authority = match port == default {
             true if name == given.as_str() => given.clone(),
-            true => Authority::try_from(name).ok()?,
+            true => Authority::try_from(&*name).ok()?,
             false => Authority::try_from(format!("{name}:{port}")).ok()?,
         };
         Some(Self { secure, authority, port, address })
@@ -110,12 +111,12 @@ pub(crate) fn split(authority: &str) -> Option<(&str, Option<u16>)> {
 }
 
 /// A host in its one spelling, and the address that it is, if any. `None` where it has no single reading.
-pub(crate) fn normal_host(host: &str) -> Option<(String, Option<IpAddr>)> {
+pub(crate) fn normal_host(host: &str) -> Option<(Cow<'_, str>, Option<IpAddr>)> {
     if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let address: Ipv6Addr = inner.parse().ok()?;
-        return Some((format!("[{address}]"), Some(IpAddr::V6(address).to_canonical())));
+        return Some((format!("[{address}]").into(), Some(IpAddr::V6(address).to_canonical())));
     }
-    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let name = lower_case(host.strip_suffix('.').unwrap_or(host));
     if name.len() > NAME_BYTES_MAX || !name.split('.').all(is_label) {
         return None;
     }
@@ -127,6 +128,13 @@ pub(crate) fn normal_host(host: &str) -> Option<(String, Option<IpAddr>)> {
     Some((name, None))
 }
 
+fn lower_case(name: &str) -> Cow<'_, str> {
+    match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => name.to_ascii_lowercase().into(),
+        false => name.into(),
+    }
+}
+
 fn is_label(label: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=LABEL_BYTES_MAX).contains(&label.len()) && label.bytes().all(allowed)
@@ -135,7 +143,8 @@ fn is_label(label: &str) -> bool {
 /// Whether a URL parser takes the host for an IPv4 address (WHATWG URL, "ends in a number checker").
 fn ends_in_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
-    let hex = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let hex =
+        last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     hex || last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -167,10 +176,35 @@ mod tests {
     #[test]
     fn a_host_with_two_readings_is_refused() {
         for host in [
-            "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.01", "127.0.0.1.1", "1.2.3", "256.1.1.1",
-            "user@example.com", "user:pw@example.com", "a%2eb", "exa mple", "a..b", ".a", "a..", "", "[::1", "[::1%25eth0]",
-            "[fe80::1%eth0]", "[127.0.0.1]", "b\u{fc}cher.example", "ex\u{430}mple.com", "example.com:", "example.com:+80",
-            "example.com:0", "example.com:65536", "foo.0x", "1.",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.1",
+            "127.0.0.01",
+            "127.0.0.1.1",
+            "1.2.3",
+            "256.1.1.1",
+            "user@example.com",
+            "user:pw@example.com",
+            "a%2eb",
+            "exa mple",
+            "a..b",
+            ".a",
+            "a..",
+            "",
+            "[::1",
+            "[::1%25eth0]",
+            "[fe80::1%eth0]",
+            "[127.0.0.1]",
+            "b\u{fc}cher.example",
+            "ex\u{430}mple.com",
+            "example.com:",
+            "example.com:+80",
+            "example.com:0",
+            "example.com:65536",
+            "foo.0x",
+            "1.",
         ] {
             check(&format!("http://{host}/"), None);
         }

@@ -64,7 +64,8 @@ mod tests {
     #[tokio::test]
     async fn a_lookup_beyond_the_limit_waits_for_its_turn() {
         let resolver = SystemResolver::default();
-        let all_but_none = resolver.lookups.clone().acquire_many_owned(limits::LOOKUPS_MAX as u32).await.unwrap();
+        let all_but_none =
+            resolver.lookups.clone().acquire_many_owned(limits::LOOKUPS_MAX as u32).await.unwrap();
         let mut waiting = resolver.resolve("localhost");
         assert!(futures_util::poll!(&mut waiting).is_pending());
         assert_eq!(resolver.lookups.available_permits(), 0);

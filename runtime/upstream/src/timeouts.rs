@@ -46,7 +46,8 @@ impl Timeouts {
     /// These timeouts, shortened where a function wanted less. It can never get more than the policy gives.
     #[must_use]
     pub fn narrowed(self, wanted: Wanted) -> Self {
-        let least = |policy: Duration, wanted: Option<Duration>| wanted.map_or(policy, |wanted| wanted.min(policy));
+        let least =
+            |policy: Duration, wanted: Option<Duration>| wanted.map_or(policy, |wanted| wanted.min(policy));
         Self {
             connect: least(self.connect, wanted.connect),
             first_byte: least(self.first_byte, wanted.first_byte),
@@ -132,8 +133,12 @@ mod tests {
     #[test]
     fn timeouts_are_clamped_at_their_limits() {
         let check = |asked: Duration, gets: Duration| {
-            let timeouts = Timeouts { connect: asked, first_byte: asked, between_bytes: asked, total: asked }.clamped();
-            assert_eq!(timeouts, Timeouts { connect: gets, first_byte: gets, between_bytes: gets, total: gets });
+            let timeouts =
+                Timeouts { connect: asked, first_byte: asked, between_bytes: asked, total: asked }.clamped();
+            assert_eq!(
+                timeouts,
+                Timeouts { connect: gets, first_byte: gets, between_bytes: gets, total: gets }
+            );
         };
         let nano = Duration::from_nanos(1);
         check(Duration::ZERO, limits::TIMEOUT_MIN);
@@ -149,6 +154,19 @@ mod tests {
         let policy = Timeouts { connect: SECOND, first_byte: SECOND, between_bytes: SECOND, total: SECOND };
         let wanted = Wanted { connect: Some(SECOND * 9), first_byte: Some(SECOND / 2), between_bytes: None };
         assert_eq!(policy.narrowed(wanted), Timeouts { first_byte: SECOND / 2, ..policy });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_room_takes_no_longer_than_connecting() {
+        let now = Instant::now();
+        let check = |connect: Duration, wait: Duration| {
+            let limit = Clock::start(Timeouts { connect, ..Timeouts::default() }, None).room();
+            assert_eq!(limit.at - now, wait);
+            assert!(matches!(limit.expired, Error::ConnectionLimit));
+        };
+        check(limits::CONNECTION_WAIT_MAX / 2, limits::CONNECTION_WAIT_MAX / 2);
+        check(limits::CONNECTION_WAIT_MAX, limits::CONNECTION_WAIT_MAX);
+        check(limits::CONNECTION_WAIT_MAX * 2, limits::CONNECTION_WAIT_MAX);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
 //! The attribute of `rimward-sdk`, which re-exports it. It runs in the compiler, once per function, and knows nothing of
-//! the SDK but two paths: `__private::check`, and `__private::export` on wasm. A function of the wrong shape is a
+//! the SDK but the names in its `__private`. A function of the wrong shape is a
 //! compile error at the offending token.
 
 mod expand;
@@ -12,7 +12,5 @@ use proc_macro::TokenStream;
 /// tests call it. A crate has one such function.
 #[proc_macro_attribute]
 pub fn function(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand::function(arguments.into(), item.into())
-        .unwrap_or_else(|error| error.into_compile_error())
-        .into()
+    expand::function(arguments.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
 }

@@ -2,8 +2,8 @@
 //! the SDK make and read it; it does not know where chunks come from, only whose fault it is when they stop
 //! ([`Origin`]). Collecting is bounded by [`limits::BODY_BYTES_MAX`]; streaming holds one chunk.
 
-use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -59,8 +59,7 @@ pub(crate) enum Origin {
 
 /// Why a body could not be read. As an error of a function it becomes a 4xx reply for a request's body, a 502 or 504
 /// for the body of an answer to a call, and a 500 for the function's own.
-#[derive(Debug, Error)]
-#[error(transparent)]
+#[derive(Debug)]
 pub struct BodyError {
     fault: BodyFault,
     pub(crate) origin: Origin,
@@ -88,6 +87,18 @@ pub enum BodyFault {
     /// The stream that the function made the body from failed.
     #[error("the source of the body failed")]
     Source(#[source] Cause),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(f)
+    }
+}
+
+impl StdError for BodyError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.fault.source()
+    }
 }
 
 impl BodyError {
@@ -216,8 +227,7 @@ impl Body {
     pub async fn read_json<T: DeserializeOwned>(self) -> Result<T, BodyError> {
         let origin = self.origin;
         let bytes = self.bytes().await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| BodyError { fault: BodyFault::NotJson(error), origin })
+        serde_json::from_slice(&bytes).map_err(|error| BodyError { fault: BodyFault::NotJson(error), origin })
     }
 
     /// The exact length in bytes, where it is known before reading.
@@ -252,9 +262,9 @@ impl http_body::Body for Body {
         match &mut self.content {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Stream(stream) => Pin::new(stream)
-                .poll_frame(context)
-                .map_err(|fault| BodyError { fault, origin }),
+            Content::Stream(stream) => {
+                Pin::new(stream).poll_frame(context).map_err(|fault| BodyError { fault, origin })
+            }
         }
     }
 
@@ -327,12 +337,6 @@ impl From<&'static str> for Body {
 impl From<&'static [u8]> for Body {
     fn from(bytes: &'static [u8]) -> Self {
         Self::from(Bytes::from_static(bytes))
-    }
-}
-
-impl From<Infallible> for BodyFault {
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }
 

@@ -3,11 +3,15 @@
 //! credentials are the node's, by rimward.toml, so nothing here sets them. The answer comes as soon as its head is there;
 //! the rest of a streamed request body goes out meanwhile.
 
+use std::error::Error as StdError;
+
 use http::request::Builder;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::{Body, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, host};
+
+type Cause = Box<dyn StdError + Send + Sync>;
 
 /// The upstream that rimward.toml declares under this name and grants with the function's `upstreams`.
 ///
@@ -64,7 +68,7 @@ pub enum CallError {
     Name(String),
     /// The request could not be built: a path or header that HTTP does not allow.
     #[error("the request cannot be built")]
-    Request(#[source] http::Error),
+    Request(#[source] Cause),
     /// The request's body could not be made.
     #[error("the request's body cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -123,7 +127,8 @@ impl Target {
         let slash = if path.starts_with('/') { "" } else { "/" };
         let uri = format!("http://{}.{}{slash}{path}", self.name, self.zone);
         let head = Request::builder().method(method).uri(uri);
-        let body = if is_label(&self.name) { Ok(Body::empty()) } else { Err(CallError::Name(self.name.clone())) };
+        let body =
+            if is_label(&self.name) { Ok(Body::empty()) } else { Err(CallError::Name(self.name.clone())) };
         Call { head, body }
     }
 }
@@ -166,7 +171,7 @@ impl Call {
     /// Sends it and waits for the head of the answer, whatever its status. Dropping the future gives the call up.
     pub async fn send(self) -> Result<Response, CallError> {
         let body = self.body?;
-        send(self.head.body(body).map_err(CallError::Request)?).await
+        send(self.head.body(body).map_err(|error| CallError::Request(error.into()))?).await
     }
 }
 

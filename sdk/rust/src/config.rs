@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn a_required_key_is_named_when_it_is_missing_or_wrong() {
         Host::new().config("port", "eighty").within(|| {
-            let check = |key, message: &str| assert_eq!(require::<u16>(key).unwrap_err().to_string(), message);
+            let check =
+                |key, message: &str| assert_eq!(require::<u16>(key).unwrap_err().to_string(), message);
             check("host", "`host` is not configured");
             check("port", "`port` has a value of the wrong form");
             assert_eq!(require::<String>("port").unwrap(), "eighty");

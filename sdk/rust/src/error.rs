@@ -64,19 +64,18 @@ impl Error {
     pub fn status_code(&self) -> StatusCode {
         self.status
     }
+}
 
-    /// Every cause in one line, outermost first.
-    fn causes(&self) -> Option<String> {
-        let mut cause: Option<&dyn StdError> = Some(&**self.cause.as_ref()?);
-        let mut line = String::new();
-        while let Some(error) = cause {
-            let separator = if line.is_empty() { "" } else { ": " };
-            line.push_str(separator);
-            line.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Some(line)
+/// An error and its causes in one line, outermost first.
+pub(crate) fn line(error: &(dyn StdError + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
     }
+    line
 }
 
 impl fmt::Display for Error {
@@ -140,8 +139,8 @@ struct Problem<'a> {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if let Some(causes) = self.causes() {
-            host::report(&format!("answered {}: {causes}", self.status.as_u16()));
+        if let Some(cause) = &self.cause {
+            host::report(&format!("answered {}: {}", self.status.as_u16(), line(&**cause)));
         }
         let problem = Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
@@ -192,7 +191,8 @@ mod tests {
     #[test]
     fn the_caller_reads_the_detail_and_the_log_the_causes() {
         let host = Host::new();
-        let fails = async || -> Result<()> { Err(io::Error::other("disk")).or_status(503, "come back later") };
+        let fails =
+            async || -> Result<()> { Err(io::Error::other("disk")).or_status(503, "come back later") };
         let reply = host.run(fails, get("/"));
         assert_eq!(reply.status(), 503);
         assert!(reply.text().contains("come back later"));

@@ -7,6 +7,16 @@ use crate::{FromRequest, IntoResponse, Request, Response};
 
 /// An async function that answers a request. Implemented for functions and closures with no argument, or with one that
 /// is [`FromRequest`], that return what is [`IntoResponse`]. Not to be implemented by hand.
+///
+/// ```compile_fail,E0277
+/// #[rimward_sdk::function]
+/// async fn number() -> u32 { 42 } // a function cannot return `u32`
+/// ```
+///
+/// ```compile_fail,E0277
+/// #[rimward_sdk::function]
+/// async fn number(number: u32) {} // a function cannot take `u32`
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not answer requests",
     label = "takes something that is not `FromRequest`, or returns something that is not `IntoResponse`",
@@ -41,8 +51,11 @@ where
     }
 }
 
-/// Fails to compile where the function's types do not fit, on every target.
-pub fn check<Input>(_function: impl Function<Input>) {}
+/// Compiles for what a function may take.
+pub fn takes<Input: FromRequest>() {}
+
+/// Compiles for what a function may return.
+pub fn returns<Reply: IntoResponse>() {}
 
 #[cfg(test)]
 mod tests {

@@ -55,7 +55,7 @@ pub type Result<T = Response, E = Error> = std::result::Result<T, E>;
 /// What the expansion of [`macro@function`] names. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::function::check;
+    pub use crate::function::{returns, takes};
     #[cfg(target_family = "wasm")]
     pub use crate::host::{export, incoming_handler, serve, types, wasip2};
 }

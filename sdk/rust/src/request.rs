@@ -65,9 +65,7 @@ pub trait RequestExt {
 impl<B> RequestExt for Request<B> {
     fn query(&self, name: &str) -> Option<String> {
         let query = self.uri().query()?.as_bytes();
-        form_urlencoded::parse(query)
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
+        form_urlencoded::parse(query).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 }
 

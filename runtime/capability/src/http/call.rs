@@ -106,6 +106,8 @@ pub struct Closing {
     pub usage: Arc<Usage>,
     /// `Ok` when everything was sent; a failure may come after a complete reply. `None` when the client went away first.
     pub outcome: Option<Result<(), GuestFailure>>,
+    /// The status of its reply, where there was one.
+    pub status: Option<http::StatusCode>,
     /// The instance, where it can be used again.
     pub instance: Option<Instance>,
 }
@@ -118,6 +120,7 @@ pub(super) struct Running {
     function: Arc<Function>,
     usage: Arc<Usage>,
     failure: Option<GuestFailure>,
+    status: Option<http::StatusCode>,
     instance: Option<Instance>,
     on_close: Option<Box<dyn FnOnce(Closing) + Send>>,
 }
@@ -175,6 +178,7 @@ impl Function {
             function: self.clone(),
             usage,
             failure: None,
+            status: None,
             instance: None,
             on_close: Some(on_close),
         };
@@ -284,7 +288,8 @@ impl Call {
             Ok(Complete::No) => {
                 let (parts, body) = self.take_response().into_parts();
                 let collected = (!self.collected.is_empty()).then(|| self.collected.freeze());
-                let streaming = Streaming::new(self.running, body, collected, Idle::new(limits.idle), limits.max);
+                let streaming =
+                    Streaming::new(self.running, body, collected, Idle::new(limits.idle), limits.max);
                 Ok(http::Response::from_parts(parts, ReplyBody::streaming(streaming)))
             }
             Err(failure) => {
@@ -306,6 +311,7 @@ impl Call {
                 match self.poll_head(cx) {
                     Poll::Ready(Ok(response)) => {
                         self.wall.answered();
+                        self.running.status = Some(response.status());
                         self.response = Some(response);
                     }
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
@@ -318,7 +324,9 @@ impl Call {
                     Ok(data) => self.collected.extend_from_slice(&data),
                     Err(frame) => return Poll::Ready(self.ended(frame.into_trailers().ok())),
                 },
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error)))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error))));
+                }
                 Poll::Ready(None) => return Poll::Ready(self.ended(None)),
                 Poll::Pending => return Poll::Ready(self.running.failed().map_or(Ok(Complete::No), Err)),
             }
@@ -339,7 +347,9 @@ impl Call {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<WasiBody>, GuestFailure>> {
         match Pin::new(&mut self.head).poll(cx) {
             Poll::Ready(Ok(Ok(response))) => Poll::Ready(Ok(response)),
-            Poll::Ready(Ok(Err(error))) => Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error)))),
+            Poll::Ready(Ok(Err(error))) => {
+                Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error))))
+            }
             Poll::Ready(Err(_never_sent)) if self.running.run.is_none() => {
                 Poll::Ready(Err(self.running.failure_or(GuestFailure::NoResponse)))
             }
@@ -436,7 +446,8 @@ impl Running {
             if self.run.is_some() {
                 self.function.learn(&self.usage);
             }
-            on_close(Closing { usage: self.usage.clone(), outcome, instance: self.instance.take() });
+            let (usage, status, instance) = (self.usage.clone(), self.status, self.instance.take());
+            on_close(Closing { usage, outcome, status, instance });
         }
     }
 }
@@ -484,4 +495,3 @@ impl GuestFailure {
         }
     }
 }
-

@@ -94,7 +94,9 @@ impl Outgoing {
 /// One filter for the process: it depends on nothing.
 fn forbidden() -> wasmtime_wasi_http::ForbiddenHeaderFilter {
     static FILTER: std::sync::LazyLock<wasmtime_wasi_http::ForbiddenHeaderFilter> =
-        std::sync::LazyLock::new(|| Arc::new(|name| wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name)));
+        std::sync::LazyLock::new(|| {
+            Arc::new(|name| wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name))
+        });
     FILTER.clone()
 }
 
@@ -149,7 +151,9 @@ impl Context {
         let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
         match self.grant.destination(&authority, request.uri())? {
             Destination::Function(name) => self.call_function(name, request, permit).await,
-            Destination::Upstream(upstream) => self.call(request, Target::Upstream(upstream), options, permit).await,
+            Destination::Upstream(upstream) => {
+                self.call(request, Target::Upstream(upstream), options, permit).await
+            }
             Destination::Host(egress) => self.call(request, Target::Host(egress), options, permit).await,
         }
     }
@@ -167,8 +171,9 @@ impl Context {
         request: http::Request<WasiBody>,
         permit: OwnedSemaphorePermit,
     ) -> Result<http::Response<WasiBody>, Error> {
-        let response = self.grant.invoke.invoke(name, request, self.depth.saturating_add(1)).await;
-        let response = response.map_err(|InvokeError::NotFound| Error::DestinationNotFound)?;
+        let invoking = self.grant.invoke.invoke(name, request, self.depth.saturating_add(1));
+        let response =
+            self.in_time(invoking).await?.map_err(|InvokeError::NotFound| Error::DestinationNotFound)?;
         Ok(response.map(|body| Holding::new(body, permit).boxed_unsync()))
     }
 
@@ -176,7 +181,9 @@ impl Context {
     /// through go on after that; the timeouts of the upstream bound them.
     async fn in_time<T>(&self, sending: impl Future<Output = T>) -> Result<T, Error> {
         match self.wall.calls_deadline() {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), sending).await.map_err(|_| Error::HttpResponseTimeout),
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), sending)
+                .await
+                .map_err(|_| Error::HttpResponseTimeout),
             None => Ok(sending.await),
         }
     }
@@ -227,10 +234,18 @@ impl Grant {
         let host = authority.host();
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         if let Some(name) = host.strip_suffix(FUNCTION_SUFFIX) {
-            return self.functions.get(name).map(|name| Destination::Function(name)).ok_or(Error::HttpRequestDenied);
+            return self
+                .functions
+                .get(name)
+                .map(|name| Destination::Function(name))
+                .ok_or(Error::HttpRequestDenied);
         }
         if let Some(name) = host.strip_suffix(UPSTREAM_SUFFIX) {
-            return self.upstreams.get(name).map(|upstream| Destination::Upstream(upstream)).ok_or(Error::HttpRequestDenied);
+            return self
+                .upstreams
+                .get(name)
+                .map(|upstream| Destination::Upstream(upstream))
+                .ok_or(Error::HttpRequestDenied);
         }
         if host.ends_with(INTERNAL_SUFFIX) {
             return Err(Error::HttpRequestDenied);
@@ -239,4 +254,3 @@ impl Grant {
         Ok(by_origin.map_or(Destination::Host(&self.egress), |upstream| Destination::Upstream(upstream)))
     }
 }
-

@@ -50,7 +50,13 @@ impl ReplyBody {
 }
 
 impl Streaming {
-    pub(super) fn new(running: Running, body: WasiBody, collected: Option<Bytes>, idle: Idle, max: Option<Duration>) -> Self {
+    pub(super) fn new(
+        running: Running,
+        body: WasiBody,
+        collected: Option<Bytes>,
+        idle: Idle,
+        max: Option<Duration>,
+    ) -> Self {
         let max = max.map(|max| Box::pin(tokio::time::sleep(max)));
         Self { running: Some(running), body, collected, idle, max }
     }
@@ -101,7 +107,10 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = ReplyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         match &mut self.0 {
             Kind::Collected { data, trailers } => {
                 let frame = data.take().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers));
@@ -131,7 +140,9 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Collected { data, trailers: None } => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
+            Kind::Collected { data, trailers: None } => {
+                SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
+            }
             Kind::Collected { .. } | Kind::Streaming(_) => SizeHint::default(),
             Kind::Ended => SizeHint::with_exact(0),
         }

@@ -90,7 +90,10 @@ mod tests {
         wall.start -= Duration::from_secs(3);
         wall.waited.since_ns.store(1_000_000_000, Relaxed);
         wall.wait();
-        assert!(wall.deadline() >= wall.start + limit + Duration::from_secs(2), "it is put off while it waits");
+        assert!(
+            wall.deadline() >= wall.start + limit + Duration::from_secs(2),
+            "it is put off while it waits"
+        );
         wall.go_on();
         let after = wall.deadline();
         assert!(after >= wall.start + limit + Duration::from_secs(2), "and stays put off afterwards");

@@ -43,7 +43,10 @@ impl View<'_> {
     fn cursor(&self, cursor: Option<u64>) -> Result<Option<String>, Failed> {
         let Some(cursor) = cursor else { return Ok(None) };
         let known = usize::try_from(cursor).ok().and_then(|at| self.keyvalue.cursors.get(at));
-        known.cloned().map(Some).ok_or_else(|| Failed::Other("the cursor is not one that this instance was given".into()))
+        known
+            .cloned()
+            .map(Some)
+            .ok_or_else(|| Failed::Other("the cursor is not one that this instance was given".into()))
     }
 
     /// A number for the key that the next page starts at.
@@ -90,7 +93,11 @@ impl store::HostBucket for View<'_> {
         Ok(self.bucket_at(&bucket)?.get(&key).await.map(|value| value.is_some()).map_err(Into::into))
     }
 
-    async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Answer<store::KeyResponse> {
+    async fn list_keys(
+        &mut self,
+        bucket: Resource<Bucket>,
+        cursor: Option<u64>,
+    ) -> Answer<store::KeyResponse> {
         let bucket = self.bucket_at(&bucket)?;
         Ok(self.page(bucket, cursor).await.map_err(Into::into))
     }
@@ -108,13 +115,18 @@ impl atomics::Host for View<'_> {
         };
         let sum = self.bucket_at(&bucket)?.increment(&key, delta).await;
         Ok(sum.map_err(Into::into).and_then(|sum| {
-            u64::try_from(sum).map_err(|_| store::Error::Other("the number under this key is negative".into()))
+            u64::try_from(sum)
+                .map_err(|_| store::Error::Other("the number under this key is negative".into()))
         }))
     }
 }
 
 impl batch::Host for View<'_> {
-    async fn get_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+    async fn get_many(
+        &mut self,
+        bucket: Resource<Bucket>,
+        keys: Vec<String>,
+    ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
         Ok(self.bucket_at(&bucket)?.get_many(keys).await.map_err(Into::into))
     }
 

@@ -67,7 +67,11 @@ impl store::HostBucket for View<'_> {
         Ok(self.at(&bucket)?.get(&key).await.map(|value| value.is_some()).map_err(Into::into))
     }
 
-    async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<String>) -> Answer<store::KeyResponse> {
+    async fn list_keys(
+        &mut self,
+        bucket: Resource<Bucket>,
+        cursor: Option<String>,
+    ) -> Answer<store::KeyResponse> {
         let page = self.at(&bucket)?.keys(cursor.as_deref()).await;
         Ok(page.map(|(keys, cursor)| store::KeyResponse { keys, cursor }).map_err(Into::into))
     }
@@ -83,7 +87,11 @@ impl atomics::Host for View<'_> {
         Ok(self.at(&bucket)?.increment(&key, delta).await.map_err(Into::into))
     }
 
-    async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), atomics::CasError>> {
+    async fn swap(
+        &mut self,
+        cas: Resource<Cas>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), atomics::CasError>> {
         Ok(match self.table.delete(cas)?.swap(value).await {
             Ok(None) => Ok(()),
             Ok(Some(again)) => Err(atomics::CasError::CasFailed(self.table.push(again)?)),
@@ -111,7 +119,11 @@ impl atomics::HostCas for View<'_> {
 }
 
 impl batch::Host for View<'_> {
-    async fn get_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
+    async fn get_many(
+        &mut self,
+        bucket: Resource<Bucket>,
+        keys: Vec<String>,
+    ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
         Ok(self.at(&bucket)?.get_many(keys).await.map_err(Into::into))
     }
 

@@ -23,6 +23,7 @@ struct Inner {
     content: Vec<u8>,
     events: Vec<Event>,
     full: bool,
+    unreadable: bool,
     hold: bool,
     held: bool,
 }
@@ -72,6 +73,11 @@ impl Disk {
         self.lock().full = full;
     }
 
+    /// From now on reads fail, or work again.
+    pub(super) fn set_unreadable(&self, unreadable: bool) {
+        self.lock().unreadable = unreadable;
+    }
+
     /// From now on a sync waits for [`Disk::release`].
     pub(super) fn hold(&self) {
         self.lock().hold = true;
@@ -100,6 +106,9 @@ impl StorageBackend for Disk {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let start = offset as usize;
         let inner = self.lock();
+        if inner.unreadable {
+            return Err(io::Error::other("bad sector"));
+        }
         let bytes = inner.content.get(start..start + out.len());
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())

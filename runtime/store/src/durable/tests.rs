@@ -135,10 +135,31 @@ async fn writes_that_share_a_commit_see_each_other_in_the_order_they_came() {
     assert_eq!(sums, (1..=50).collect::<Vec<_>>());
 }
 
+#[tokio::test]
+async fn a_failed_read_is_an_error_and_later_reads_work_without_a_write_in_between() {
+    let disk = Disk::default();
+    let store = open(&disk, Settings::default()).await;
+    // More than the cache holds, so that reads come from the disk.
+    for key in ["a", "b", "c", "d"] {
+        store.write(Batch::new().set(key, vec![1; 1 << 20])).await.unwrap();
+    }
+    disk.set_unreadable(true);
+    let results = join_all(["a", "b", "c", "d"].map(|key| store.get(key))).await;
+    assert!(results.iter().any(|result| matches!(result, Err(StoreError::Failed(_)))));
+    disk.set_unreadable(false);
+    while store.get("a").await.is_err() {}
+    assert_eq!(store.get("d").await.unwrap().unwrap().value.len(), 1 << 20);
+}
+
 /// How many commits `writes` of 1 MiB share that come while the disk is busy.
 async fn check_commits(writes: usize, expected: usize) {
     let disk = Disk::default();
     let store = open(&disk, Settings::default()).await;
+    let value = Bytes::from(vec![0; (1 << 20) - WRITE_OVERHEAD_BYTES - 1]);
+    // The file grows now and not later, which would take a sync more.
+    for _ in 0..3 {
+        store.write(Batch::new().set("k", value.clone())).await.unwrap();
+    }
     let before = disk.syncs();
     store.increment("n", 1).await.unwrap();
     let syncs_per_commit = disk.syncs() - before;
@@ -147,7 +168,6 @@ async fn check_commits(writes: usize, expected: usize) {
     let mut first = store.increment("n", 1);
     assert!((&mut first).now_or_never().is_none());
     disk.wait_until_held();
-    let value = Bytes::from(vec![0; (1 << 20) - WRITE_OVERHEAD_BYTES - 1]);
     let mut rest: Vec<_> = (0..writes).map(|_| store.write(Batch::new().set("k", value.clone()))).collect();
     for answer in &mut rest {
         assert!(answer.now_or_never().is_none());

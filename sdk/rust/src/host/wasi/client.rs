@@ -1,18 +1,21 @@
 //! Sends a call. The request's body is written by a task beside it, so that an answer that comes before the body has
 //! been sent is not waited for, and neither side can block the other.
 
-use http::StatusCode;
 use http::request::Parts;
-use http::uri::Scheme as UriScheme;
+use http::uri::{Authority, PathAndQuery};
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
-    ErrorCode, FutureIncomingResponse, HeaderError, IncomingResponse, OutgoingRequest, Scheme,
+    ErrorCode, FutureIncomingResponse, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest,
+    Scheme,
 };
 
 use super::executor::{ready, spawn};
-use super::{headers, incoming, outgoing, report, server};
+use super::headers::{from_fields, to_fields};
+use super::incoming::{answer_body, name};
+use super::{outgoing, report};
 use crate::call::CallError;
-use crate::{Body, Request, Response, header};
+use crate::error::line;
+use crate::{Body, Method, Request, Response, StatusCode, Uri, header};
 
 /// Dropping the future gives the call up.
 pub(crate) async fn send(request: Request) -> Result<Response, CallError> {
@@ -22,7 +25,7 @@ pub(crate) async fn send(request: Request) -> Result<Response, CallError> {
     }
     let request = outgoing_request(&parts)?;
     // A body that is not taken is empty, and the host then says so in the head.
-    let to = (body.length() != Some(0)).then(|| request.body().expect("taken once"));
+    let to = (body.length() != Some(0)).then(|| request.body().expect("a body is taken once"));
     let answer = handle(request, None).map_err(failure)?;
     if let Some(to) = to {
         spawn(write(body, to));
@@ -30,19 +33,81 @@ pub(crate) async fn send(request: Request) -> Result<Response, CallError> {
     Ok(response(head(answer).await?))
 }
 
-async fn write(body: Body, to: wasip2::http::types::OutgoingBody) {
+async fn write(body: Body, to: OutgoingBody) {
     if let Err(error) = outgoing::write(body, to).await {
-        report(&format!("the body of a call broke off: {}", server::line(&error)));
+        report(&format!("the body of a call broke off: {}", line(&error)));
     }
 }
 
 fn outgoing_request(parts: &Parts) -> Result<OutgoingRequest, CallError> {
-    let fields = headers::to_fields(&parts.headers).map_err(unsendable_header)?;
+    let fields = to_fields(&parts.headers).map_err(|error| CallError::Request(error.into()))?;
     let request = OutgoingRequest::new(fields);
-    let unsendable = |()| CallError::Name(parts.uri.to_string());
-    request.set_method(&method(&parts.method)).map_err(unsendable)?;
-    request.set_scheme(Some(&scheme(parts.uri.scheme()))).map_err(unsendable)?;
-    request.set_authority(parts.uri.authority().map(|authority| authority.as_str())).map_err(unsendable)?;
-    request.set_path_with_query(parts.uri.path_and_query().map(|path| path.as_str())).map_err(unsendable)?;
+    let (uri, refused) = (&parts.uri, |()| CallError::Name(parts.uri.to_string()));
+    request.set_method(&method(&parts.method)).map_err(refused)?;
+    request.set_scheme(Some(&scheme(uri))).map_err(refused)?;
+    request.set_authority(uri.authority().map(Authority::as_str)).map_err(refused)?;
+    request.set_path_with_query(uri.path_and_query().map(PathAndQuery::as_str)).map_err(refused)?;
     Ok(request)
+}
+
+fn method(method: &Method) -> WasiMethod {
+    match *method {
+        Method::GET => WasiMethod::Get,
+        Method::HEAD => WasiMethod::Head,
+        Method::POST => WasiMethod::Post,
+        Method::PUT => WasiMethod::Put,
+        Method::DELETE => WasiMethod::Delete,
+        Method::CONNECT => WasiMethod::Connect,
+        Method::OPTIONS => WasiMethod::Options,
+        Method::TRACE => WasiMethod::Trace,
+        Method::PATCH => WasiMethod::Patch,
+        ref other => WasiMethod::Other(other.to_string()),
+    }
+}
+
+fn scheme(uri: &Uri) -> Scheme {
+    match uri.scheme_str() {
+        Some("http") | None => Scheme::Http,
+        Some("https") => Scheme::Https,
+        Some(other) => Scheme::Other(other.to_owned()),
+    }
+}
+
+/// The pollable is a child of the answer and goes before it, also when this is dropped halfway.
+async fn head(answer: FutureIncomingResponse) -> Result<IncomingResponse, CallError> {
+    ready(answer.subscribe()).await;
+    let answer = answer.get().expect("the host said it is there").expect("an answer is taken once");
+    answer.map_err(failure)
+}
+
+fn response(answer: IncomingResponse) -> Response {
+    let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = from_fields(answer.headers());
+    let mut response = Response::new(answer_body(answer, &headers));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// What a failure of `wasi:http` means to a function.
+fn failure(code: ErrorCode) -> CallError {
+    use ErrorCode as Code;
+    match code {
+        Code::HttpRequestDenied | Code::DestinationIpProhibited => CallError::Denied,
+        Code::DnsTimeout
+        | Code::ConnectionTimeout
+        | Code::ConnectionReadTimeout
+        | Code::ConnectionWriteTimeout
+        | Code::HttpResponseTimeout => CallError::Timeout,
+        Code::DnsError(_)
+        | Code::DestinationNotFound
+        | Code::DestinationUnavailable
+        | Code::DestinationIpUnroutable
+        | Code::ConnectionRefused
+        | Code::ConnectionLimitReached
+        | Code::TlsProtocolError
+        | Code::TlsCertificateError
+        | Code::TlsAlertReceived(_) => CallError::Connect(name(&code)),
+        other => CallError::Broken(name(&other)),
+    }
 }

@@ -17,9 +17,7 @@ pub(super) fn from_fields(fields: Fields) -> HeaderMap {
 
 /// Fails on a field that `wasi:http` keeps for the host, such as `connection`.
 pub(super) fn to_fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
-    let entries: Vec<(String, Vec<u8>)> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
-        .collect();
+    let entries: Vec<(String, Vec<u8>)> =
+        headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned())).collect();
     Fields::from_list(&entries)
 }

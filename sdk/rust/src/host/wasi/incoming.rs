@@ -139,14 +139,25 @@ async fn read_trailers(trailers: &FutureTrailers) -> Option<Item> {
 fn read_fault(error: &IoError) -> BodyFault {
     match http_error_code(error) {
         Some(code) => code_fault(code),
-        None => BodyFault::Broken(error.to_debug_string()),
+        None => BodyFault::Broken(first_line(error.to_debug_string())),
     }
+}
+
+/// Some hosts add a backtrace.
+fn first_line(text: String) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 fn code_fault(code: ErrorCode) -> BodyFault {
     match code {
         ErrorCode::HttpRequestBodySize(_) | ErrorCode::HttpResponseBodySize(_) => BodyFault::TooLarge,
         ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => BodyFault::Timeout,
-        other => BodyFault::Broken(other.to_string()),
+        other => BodyFault::Broken(name(&other)),
     }
+}
+
+/// The bindings print `ErrorCode::ConnectionRefused`.
+pub(super) fn name(code: &ErrorCode) -> String {
+    let text = code.to_string();
+    text.strip_prefix("ErrorCode::").unwrap_or(&text).to_owned()
 }

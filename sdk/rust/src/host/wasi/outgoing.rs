@@ -52,7 +52,12 @@ async fn write_frames(mut body: Body, to: &OutgoingBody) -> Result<Option<Fields
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         match frame.map_err(Stop::Source)?.into_data() {
             Ok(chunk) => write_chunk(&stream, &chunk, body.is_end_stream()).await?,
-            Err(frame) => return Ok(frame.into_trailers().ok().and_then(|trailers| headers::to_fields(&trailers).ok())),
+            Err(frame) => {
+                return Ok(frame
+                    .into_trailers()
+                    .ok()
+                    .and_then(|trailers| headers::to_fields(&trailers).ok()));
+            }
         }
     }
     Ok(None)

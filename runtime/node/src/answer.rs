@@ -1,0 +1,262 @@
+//! The life of a request, in the order in which it runs.
+
+use crate::arrival::{self, Arrival};
+use crate::admission::Wanted;
+use crate::core::Core;
+use crate::failure::{Failure, guest_code};
+use crate::node::Shared;
+use crate::observe::{Outcome, RequestLine};
+use crate::reply;
+use crate::revision::{Deployed, Used};
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use rimward_capability::{
+    ClientScheme, Closing, GuestFailure, Invocation, Reply, RequestBody, StreamLimits, Wall,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
+
+/// Answers one request. Never fails: a [`Failure`] becomes a reply here and nowhere else. Dropping the future ends the
+/// guest and gives everything back.
+pub(crate) async fn answer<B>(core: &Arc<Core>, request: Request<B>, scheme: ClientScheme) -> Reply
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    let arrival = Arrival::of(&request);
+    let seen = Seen::of(&request);
+    let mut reply = match route_and_call(core, request, &arrival, scheme).await {
+        Ok(reply) => reply,
+        Err(Refused { failure, function, called }) => {
+            if !called {
+                seen.refused(&core.node, &failure, function.as_deref(), &arrival);
+            }
+            reply::problem(&failure, &arrival)
+        }
+    };
+    reply::stamp(&mut reply, &arrival);
+    reply
+}
+
+/// The path of a request: whose code, is there room, run it.
+async fn route_and_call<B>(
+    core: &Arc<Core>,
+    request: Request<B>,
+    arrival: &Arrival,
+    scheme: ClientScheme,
+) -> Result<Reply, Refused>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    core.node.check_serving()?;
+    let host = arrival::host(&request)?;
+    let function = core.node.routes().find(request.method(), host, request.uri().path())?;
+    check_length(&request, &function).map_err(|failure| Refused::by(failure, &function))?;
+    let called = call(core, &function, request, arrival, scheme, 0).await;
+    called.map_err(|failure| {
+        let called = matches!(failure, Failure::Guest(_) | Failure::BodyTooLarge { .. });
+        Refused { failure, function: Some(function), called }
+    })
+}
+
+/// Calls a function that was found: for a request from outside, or for another function.
+pub(crate) async fn call<B>(
+    core: &Arc<Core>,
+    function: &Arc<Deployed>,
+    request: Request<B>,
+    arrival: &Arrival,
+    scheme: ClientScheme,
+    depth: u8,
+) -> Result<Reply, Failure>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    let record = Record::of(core, function, &request, arrival);
+    let wanted = Wanted { function: &function.permits, tenant: function.tenant_permits.as_ref() };
+    let permit = core.node.admission.admit(wanted).await?;
+    let wall = Wall::start(function.limits.wall);
+    let over_limit = Arc::new(AtomicBool::new(false));
+    let body_max = function.limits.request_body_bytes_max;
+    let request = request.map(|body| RequestBody::new(body, body_max, wall.clone(), over_limit.clone()).boxed_unsync());
+    let invocation = Invocation {
+        request_id: arrival.request_id.clone(),
+        client: core.client(&function.id.tenant),
+        wall,
+        depth,
+        traceparent: Some(arrival.traceparent.clone()),
+        scheme,
+    };
+    let warm = function.warm.take(core.index);
+    let (warm, record) = record.started(warm);
+    let on_close = Box::new(move |closing| record.close(closing));
+    let kept = (permit, core.working());
+    let calling = function.function.call(&core.node.engine, warm, request, invocation, kept, on_close);
+    let limits = StreamLimits { idle: function.limits.stream_idle, max: function.limits.stream_max };
+    let replied = calling.reply(limits).await;
+    if over_limit.load(Relaxed) {
+        return Err(Failure::BodyTooLarge { max: body_max });
+    }
+    replied.map_err(|failure| {
+        if let GuestFailure::PoolFull(_) = failure {
+            core.node.drop_idle_instances();
+        }
+        Failure::Guest(failure)
+    })
+}
+
+/// A body that says it is too large is refused before the function is called.
+fn check_length<B>(request: &Request<B>, function: &Deployed) -> Result<(), Failure> {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let max = function.limits.request_body_bytes_max;
+    match length {
+        Some(length) if length > max => Err(Failure::BodyTooLarge { max }),
+        _ => Ok(()),
+    }
+}
+
+/// Why there is no reply of a function, and how far the request came.
+struct Refused {
+    failure: Failure,
+    function: Option<Arc<Deployed>>,
+    /// The function was called, so its own record tells of the end.
+    called: bool,
+}
+
+impl Refused {
+    fn by(failure: Failure, function: &Arc<Deployed>) -> Self {
+        Self { failure, function: Some(function.clone()), called: false }
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure, function: None, called: false }
+    }
+}
+
+/// What a request looked like, for the line that tells of its end.
+struct Seen {
+    method: Method,
+    path: http::uri::Uri,
+    arrived: Instant,
+}
+
+impl Seen {
+    fn of<B>(request: &Request<B>) -> Self {
+        Self { method: request.method().clone(), path: request.uri().clone(), arrived: Instant::now() }
+    }
+
+    /// No function was called.
+    fn refused(&self, node: &Shared, failure: &Failure, function: Option<&Deployed>, arrival: &Arrival) {
+        let code = failure.code();
+        node.metrics.refused(code.code);
+        if let Some(function) = function {
+            function.metrics.failed(code.code);
+        }
+        let cause = failure.to_string();
+        node.observer.request(&RequestLine {
+            request_id: &arrival.request_id,
+            trace_id: arrival.trace_id(),
+            method: self.method.as_str(),
+            path: self.path.path(),
+            function: function.map(|function| &function.id),
+            revision: function.map(|function| &*function.revision),
+            status: Some(code.status),
+            outcome: Outcome::Failed(code.code),
+            cause: Some(&cause),
+            duration: self.arrived.elapsed(),
+            cpu: std::time::Duration::ZERO,
+            memory_bytes: 0,
+        });
+    }
+}
+
+/// What there is to tell when an invocation is over, and where its instance goes.
+struct Record {
+    core: Arc<Core>,
+    function: Arc<Deployed>,
+    seen: Seen,
+    arrival: Arrival,
+    uses: u32,
+    made: Instant,
+}
+
+impl Record {
+    fn of<B>(core: &Arc<Core>, function: &Arc<Deployed>, request: &Request<B>, arrival: &Arrival) -> Self {
+        let seen = Seen::of(request);
+        let made = seen.arrived;
+        Self { core: core.clone(), function: function.clone(), seen, arrival: arrival.clone(), uses: 0, made }
+    }
+
+    fn started(mut self, warm: Option<Used>) -> (Option<rimward_capability::Instance>, Self) {
+        self.function.metrics.started(warm.is_some());
+        let instance = warm.map(|used| {
+            (self.uses, self.made) = (used.uses, used.made);
+            used.instance
+        });
+        (instance, self)
+    }
+
+    /// Told once: when the reply has been sent, was cut short, or nobody wanted it any more.
+    fn close(self, closing: Closing) {
+        let Closing { usage, outcome, status, instance } = closing;
+        if let Some(instance) = instance {
+            self.function.warm.give(self.core.index, Used { instance, uses: self.uses + 1, made: self.made });
+        }
+        let (outcome, status, cause) = describe(outcome, status);
+        let duration = self.seen.arrived.elapsed();
+        let function = &self.function;
+        function.metrics.closed(status, outcome, &usage, duration);
+        function.metrics.log_dropped(function.function.grants().logging.dropped());
+        self.core.node.observer.request(&RequestLine {
+            request_id: &self.arrival.request_id,
+            trace_id: self.arrival.trace_id(),
+            method: self.seen.method.as_str(),
+            path: self.seen.path.path(),
+            function: Some(&function.id),
+            revision: Some(&function.revision),
+            status: status.map(|status| status.as_u16()),
+            outcome,
+            cause: cause.as_deref(),
+            duration,
+            cpu: usage.cpu(),
+            memory_bytes: usage.memory_bytes(),
+        });
+    }
+}
+
+/// How an invocation ended: by whose doing, with which status, and why.
+fn describe(
+    outcome: Option<Result<(), GuestFailure>>,
+    status: Option<http::StatusCode>,
+) -> (Outcome, Option<http::StatusCode>, Option<String>) {
+    match (outcome, status) {
+        (None, status) => (Outcome::Abandoned, status, None),
+        (Some(Ok(())), status) => (Outcome::Answered, status, None),
+        (Some(Err(failure)), Some(status)) => {
+            (Outcome::CutShort(guest_code(&failure).code), Some(status), Some(chain(&failure)))
+        }
+        (Some(Err(failure)), None) => {
+            let cause = chain(&failure);
+            let failure = Failure::Guest(failure);
+            (Outcome::Failed(failure.code().code), Some(failure.status()), Some(cause))
+        }
+    }
+}
+
+/// A failure and all that lies under it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,183 @@
+//! What is known about a request before anything is decided: that it is well formed, its id, and its trace. Functions
+//! get the trace of their invocation; a request without a valid one starts one (W3C Trace Context).
+
+use crate::failure::Failure;
+use crate::limits::REQUEST_ID_BYTES;
+use http::header::{HOST, HeaderName};
+use http::{HeaderMap, HeaderValue, Request, Version};
+use rand::RngCore;
+use std::sync::Arc;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Names one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    pub(crate) request_id: Arc<str>,
+    pub(crate) traceparent: HeaderValue,
+}
+
+impl Arrival {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
+        Self { request_id: request_id(headers), traceparent: traceparent(headers.get(TRACEPARENT)) }
+    }
+
+    /// The trace's id, 32 hexadecimal digits.
+    pub(crate) fn trace_id(&self) -> &str {
+        let text = self.traceparent.to_str().expect("made from ASCII");
+        &text[3..35]
+    }
+}
+
+/// The host that a request is for, without a port; an error where it is missing or ambiguous (RFC 9112, section 3.2).
+pub(crate) fn host<B>(request: &Request<B>) -> Result<&str, Failure> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let first = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Failure::BadRequest("more than one `host`"));
+    }
+    let authority = match (request.uri().authority(), first) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.to_str().map_err(|_| Failure::BadRequest("`host` is not a host"))?,
+        (None, None) if request.version() == Version::HTTP_10 => return Ok(""),
+        (None, None) => return Err(Failure::BadRequest("there is no `host`")),
+    };
+    let authority: http::uri::Authority =
+        authority.parse().map_err(|_| Failure::BadRequest("`host` is not a host"))?;
+    if authority.as_str().contains('@') {
+        return Err(Failure::BadRequest("`host` is not a host"));
+    }
+    let len = authority.host().len();
+    let text = match (request.uri().authority(), first) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.to_str().expect("checked a moment ago"),
+        (None, None) => unreachable!("it was parsed from one of the two"),
+    };
+    Ok(&text[..len])
+}
+
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let sent = headers.get(REQUEST_ID).map(HeaderValue::as_bytes);
+    match sent.filter(|id| (1..=REQUEST_ID_BYTES).contains(&id.len()) && id.iter().copied().all(plain)) {
+        Some(id) => std::str::from_utf8(id).expect("only ASCII is accepted").into(),
+        None => {
+            let mut id = [0; 16];
+            rand::rng().fill_bytes(&mut id);
+            hex(&id, &mut [0; 32]).into()
+        }
+    }
+}
+
+/// The trace goes on with a new parent: this invocation.
+fn traceparent(sent: Option<&HeaderValue>) -> HeaderValue {
+    let mut text = [b'-'; 55];
+    text[..2].copy_from_slice(b"00");
+    let mut random = [0; 24];
+    rand::rng().fill_bytes(&mut random);
+    match sent.map(HeaderValue::as_bytes).filter(|sent| is_traceparent(sent)) {
+        Some(sent) => {
+            text[3..35].copy_from_slice(&sent[3..35]);
+            text[53..].copy_from_slice(&sent[53..55]);
+        }
+        None => {
+            hex(&random[..16], &mut text[3..35]);
+            text[53..].copy_from_slice(b"00");
+        }
+    }
+    hex(&random[16..], &mut text[36..52]);
+    HeaderValue::from_bytes(&text).expect("only ASCII")
+}
+
+/// Version 00, or a later one that begins like it.
+fn is_traceparent(text: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+    text.len() >= 55
+        && text[2] == b'-'
+        && text[35] == b'-'
+        && text[52] == b'-'
+        && digits(&text[..2])
+        && &text[..2] != b"ff"
+        && (text.len() == 55 || (&text[..2] != b"00" && text[55] == b'-'))
+        && digits(&text[3..35])
+        && !zero(&text[3..35])
+        && digits(&text[36..52])
+        && !zero(&text[36..52])
+        && digits(&text[53..55])
+}
+
+fn hex<'t>(bytes: &[u8], text: &'t mut [u8]) -> &'t str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    std::str::from_utf8(text).expect("only ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_trace_goes_on_with_a_new_parent() {
+        let next = traceparent(Some(&HeaderValue::from_static(SENT)));
+        let next = next.to_str().unwrap();
+        assert_eq!((&next[..36], &next[53..]), (&SENT[..36], &SENT[53..]));
+        assert_ne!(next[36..52], SENT[36..52]);
+    }
+
+    #[test]
+    fn a_trace_that_is_not_valid_is_replaced() {
+        let check = |sent: &'static str| {
+            let next = traceparent(Some(&HeaderValue::from_static(sent)));
+            assert!(is_traceparent(next.as_bytes()), "{sent}");
+            assert_ne!(next.as_bytes().get(3..35), sent.as_bytes().get(3..35), "{sent}");
+        };
+        check("");
+        check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331");
+        check("00-00000000000000000000000000000000-b7ad6b7169203331-01");
+        check("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01");
+        check("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        check("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more");
+    }
+
+    #[test]
+    fn a_request_id_is_kept_up_to_its_length_if_it_is_plain() {
+        let kept = |id: &str| {
+            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_str(id).unwrap())]);
+            &*request_id(&headers) == id
+        };
+        assert!(kept("a-B_c.1"));
+        assert!(kept(&"x".repeat(REQUEST_ID_BYTES)));
+        assert!(!kept(&"x".repeat(REQUEST_ID_BYTES + 1)));
+        assert!(!kept(""));
+        assert!(!kept("a b"));
+        assert_eq!(request_id(&HeaderMap::new()).len(), 32);
+    }
+
+    #[test]
+    fn a_request_has_one_host_without_its_port() {
+        let check = |hosts: &[&str], wanted: Option<&str>| {
+            let mut request = Request::builder().uri("/");
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let request = request.body(()).unwrap();
+            assert_eq!(host(&request).ok(), wanted, "{hosts:?}");
+        };
+        check(&["example.com"], Some("example.com"));
+        check(&["example.com:8080"], Some("example.com"));
+        check(&["[::1]:80"], Some("[::1]"));
+        check(&[], None);
+        check(&["a", "b"], None);
+        check(&["user@example.com"], None);
+        check(&["a b"], None);
+    }
+}

@@ -1,0 +1,526 @@
+//! The one way in: `dev`, `serve` and a deploy all hand over a bundle here. Verify, compile, link, warm, replace the
+//! snapshot; requests that are under way finish on the revision they began with. Whatever is wrong leaves what was
+//! there serving.
+
+use crate::FunctionId;
+use crate::invoke::Siblings;
+use crate::node::{Profile, Shared};
+use crate::revision::{Deployed, FunctionLogs, Revision, Warm};
+use crate::routes::Routes;
+use crate::secrets::{self, SecretError};
+use rimward_bundle::{Bundle, Component};
+use rimward_capability::{Function, Grants, Refused, config, http, keyvalue, logging};
+use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, limits as engine_limits};
+use rimward_manifest::{
+    AboveCeiling, AllowNet, App, Bind, FileAt, FunctionLimits, HostName, Name, Port, RouteTable, StoreKind, Tenant,
+};
+use rimward_store::{Durability, OpenError, StoreId, Stores};
+use rimward_upstream::{Allowed, Egress, HostPattern, Identity, Reach, Secret, Timeouts, Upstream, UpstreamConfig, UpstreamError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Where a bundle goes.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    /// Whose it is.
+    pub tenant: Name,
+    /// What its names mean on this node.
+    pub bind: Bind,
+}
+
+/// What came of an installation.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// What is serving now.
+    pub revision: String,
+    /// What it replaced, if anything.
+    pub replaced: Option<String>,
+    /// What it answers.
+    pub routes: Vec<String>,
+    /// Components that had to be compiled.
+    pub compiled: usize,
+    /// Time spent compiling and linking.
+    pub prepare: Duration,
+    /// Time for which the snapshot was being replaced.
+    pub swap: Duration,
+    /// Private and loopback origins that upstreams may be at because the node runs for development.
+    pub private_origins: Vec<String>,
+    /// What the author should know although it works.
+    pub notes: Vec<String>,
+}
+
+/// Why a bundle was not installed. What was serving before still is.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The tenant is not declared.
+    #[error("this node has no tenant `{0}`: declare `[tenant.{0}]` in node.toml")]
+    NoTenant(Name),
+    /// A limit is above the operator's ceiling.
+    #[error("function `{function}`: {}", above.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    AboveCeiling {
+        /// The function.
+        function: Name,
+        /// Every limit that is.
+        above: Vec<AboveCeiling>,
+    },
+    /// A function may hold more memory than its tenant altogether.
+    #[error("function `{function}` may hold {declared} bytes of memory, more than the {quota} of its tenant altogether")]
+    AboveQuota {
+        /// The function.
+        function: Name,
+        /// Its limit.
+        declared: u64,
+        /// The tenant's.
+        quota: u64,
+    },
+    /// A host belongs to somebody else.
+    #[error("the route `{route}` is on a host that does not belong to tenant `{tenant}`, which has {}", hosts_text(hosts))]
+    Host {
+        /// The route with its host.
+        route: String,
+        /// The tenant.
+        tenant: Name,
+        /// Its hosts.
+        hosts: Vec<HostName>,
+    },
+    /// Two apps answer the same requests.
+    #[error("the route `{route}` of app `{app}` answers the same requests as `{existing}` of app `{owner}`: change one of them, or give them different hosts")]
+    Conflict {
+        /// The app that was to be installed.
+        app: Name,
+        /// Its route.
+        route: String,
+        /// The app that is there.
+        owner: Name,
+        /// Its route.
+        existing: String,
+    },
+    /// A secret is not bound.
+    #[error("the app needs the secret `{name}`: bind it in node.toml with `[secret.{name}]` and `file = \"...\"` or `env = \"...\"`")]
+    NoSecret {
+        /// Its name.
+        name: Name,
+    },
+    /// A secret is bound and cannot be read.
+    #[error("the secret `{name}` cannot be read")]
+    Secret {
+        /// Its name.
+        name: Name,
+        /// Why not.
+        #[source]
+        source: SecretError,
+    },
+    /// A file on the node cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A binding names something that the app does not have.
+    #[error("node.toml binds the upstream `{upstream}`, which app `{app}` does not have")]
+    Binding {
+        /// The app.
+        app: Name,
+        /// The name.
+        upstream: Name,
+    },
+    /// An upstream cannot be used as it is declared.
+    #[error("upstream `{name}`")]
+    Upstream {
+        /// Its name.
+        name: Name,
+        /// What is wrong.
+        #[source]
+        source: UpstreamError,
+    },
+    /// A host that a function asks for cannot be matched.
+    #[error("function `{function}`: {reason}")]
+    Grant {
+        /// The function.
+        function: Name,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A store cannot be opened.
+    #[error("store `{name}` cannot be opened")]
+    Store {
+        /// Its name.
+        name: Name,
+        /// Why not.
+        #[source]
+        source: OpenError,
+    },
+    /// A component cannot be compiled or loaded.
+    #[error("function `{function}` cannot be loaded")]
+    Load {
+        /// The function.
+        function: Name,
+        /// Why not.
+        #[source]
+        source: LoadError,
+    },
+    /// A component is refused.
+    #[error("function `{function}` is refused")]
+    Refused {
+        /// The function.
+        function: Name,
+        /// Why.
+        #[source]
+        source: Refused,
+    },
+    /// A function cannot be reused as its manifest asks.
+    #[error("function `{function}` asks for `reuse`, but its instance did not answer a second request ({reason}): remove `reuse`; JavaScript components answer once for each instance")]
+    Reuse {
+        /// The function.
+        function: Name,
+        /// How the second request failed.
+        reason: String,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopped,
+}
+
+fn hosts_text(hosts: &[HostName]) -> String {
+    match hosts {
+        [] => "none".to_owned(),
+        hosts => hosts.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Everything that an installation works with.
+struct Install<'a> {
+    node: &'a Arc<Shared>,
+    bundle: &'a Bundle,
+    placement: &'a Placement,
+    tenant: &'a Tenant,
+    secrets: BTreeMap<Name, String>,
+    private_origins: BTreeSet<String>,
+}
+
+pub(crate) async fn install(node: &Arc<Shared>, bundle: Bundle, placement: Placement) -> Result<Installed, InstallError> {
+    let started = Instant::now();
+    let tenant = node.tenants.get(&placement.tenant).ok_or_else(|| InstallError::NoTenant(placement.tenant.clone()))?;
+    let mut install = Install {
+        node,
+        bundle: &bundle,
+        placement: &placement,
+        tenant,
+        secrets: read_secrets(node, &bundle.app, &placement.tenant)?,
+        private_origins: BTreeSet::new(),
+    };
+    let limits = install.limits()?;
+    let upstreams = install.upstreams()?;
+    let stores = install.stores().await?;
+    let codes = load(node, &bundle).await?;
+    let compiled = codes.values().filter(|code| matches!(code.origin, Origin::Compiled(_))).count();
+    let siblings = Arc::new(Siblings::new(Arc::downgrade(node)));
+    let mut functions = BTreeMap::new();
+    for (name, code) in &codes {
+        let grants = install.grants(name, &limits[name], &upstreams, &stores, siblings.clone())?;
+        functions.insert(name.clone(), Arc::new(install.deployed(name, code, grants, limits[name].clone())?));
+    }
+    siblings.complete(&functions);
+    for (name, function) in &functions {
+        crate::node::check_reuse(node, function).await.map_err(|reason| InstallError::Reuse { function: name.clone(), reason })?;
+    }
+    let revision = Arc::new(Revision {
+        digest: bundle.revision.clone(),
+        version: bundle.app.version.clone(),
+        functions,
+        routes: bundle.app.http.iter().map(route_text).collect(),
+    });
+    let (prepare, swapping) = (started.elapsed(), Instant::now());
+    let replaced = install.swap(&revision)?;
+    Ok(Installed {
+        revision: revision.digest.to_string(),
+        replaced: replaced.map(|old| old.digest.to_string()),
+        routes: revision.routes.clone(),
+        compiled,
+        prepare,
+        swap: swapping.elapsed(),
+        private_origins: install.private_origins.into_iter().collect(),
+        notes: Vec::new(),
+    })
+}
+
+fn route_text(trigger: &rimward_manifest::HttpTrigger) -> String {
+    match &trigger.host {
+        HostName::Any => trigger.route.to_string(),
+        host => format!("{} on {host}", trigger.route),
+    }
+}
+
+fn read_secrets(node: &Shared, app: &App, tenant: &Name) -> Result<BTreeMap<Name, String>, InstallError> {
+    let read = |name: &Name| {
+        let bound = node.file.secret(tenant, name).ok_or_else(|| InstallError::NoSecret { name: name.clone() })?;
+        let value = secrets::read(bound).map_err(|source| InstallError::Secret { name: name.clone(), source })?;
+        Ok((name.clone(), value))
+    };
+    app.secrets().into_iter().map(read).collect()
+}
+
+/// Components are loaded one after the other: compiling one already uses every core.
+async fn load(node: &Arc<Shared>, bundle: &Bundle) -> Result<BTreeMap<Name, Code>, InstallError> {
+    let mut codes = BTreeMap::new();
+    for (name, component) in &bundle.components {
+        let (node, component) = (node.clone(), component.clone());
+        let loaded = tokio::task::spawn_blocking(move || load_one(&node, &component)).await.map_err(|_| InstallError::Stopped)?;
+        codes.insert(name.clone(), loaded.map_err(|source| InstallError::Load { function: name.clone(), source })?);
+    }
+    Ok(codes)
+}
+
+fn load_one(node: &Shared, component: &Component) -> Result<Code, LoadError> {
+    let precompiled = Generation::ALL.into_iter().find_map(|generation| {
+        let code = component.precompiled(&crate::node::engine_key(generation))?;
+        Some((generation, code))
+    });
+    match precompiled {
+        // The bundle is a folder that the operator named in node.toml: whoever writes there may also replace the node.
+        Some((generation, trusted_code)) if node.trust_precompiled => node.engine.load(Source::TrustedPrecompiled {
+            generation,
+            digest: *component.digest.as_bytes(),
+            trusted_code,
+        }),
+        _ => node.engine.load(Source::Wasm(&component.bytes)),
+    }
+}
+
+impl Install<'_> {
+    fn limits(&self) -> Result<BTreeMap<Name, FunctionLimits>, InstallError> {
+        let resolve = |(name, function): (&Name, &rimward_manifest::Function)| {
+            let limits = function
+                .limits
+                .resolve(&self.tenant.ceiling)
+                .map_err(|above| InstallError::AboveCeiling { function: name.clone(), above })?;
+            match self.tenant.limits.memory {
+                Some(quota) if limits.memory_bytes_max > quota.get() => Err(InstallError::AboveQuota {
+                    function: name.clone(),
+                    declared: limits.memory_bytes_max,
+                    quota: quota.get(),
+                }),
+                _ => Ok((name.clone(), limits)),
+            }
+        };
+        self.bundle.app.functions.iter().map(resolve).collect()
+    }
+
+    fn upstreams(&mut self) -> Result<BTreeMap<Name, Arc<Upstream>>, InstallError> {
+        let app = &self.bundle.app;
+        if let Some(upstream) = self.placement.bind.upstreams.keys().find(|name| !app.upstreams.contains_key(*name)) {
+            return Err(InstallError::Binding { app: app.name.clone(), upstream: upstream.clone() });
+        }
+        let mut upstreams = BTreeMap::new();
+        for (name, declared) in &app.upstreams {
+            let config = self.upstream_config(name, declared)?;
+            let upstream = Upstream::new(config, &self.node.client_config.roots);
+            let upstream = upstream.map_err(|source| InstallError::Upstream { name: name.clone(), source })?;
+            upstreams.insert(name.clone(), Arc::new(upstream));
+        }
+        Ok(upstreams)
+    }
+
+    fn upstream_config(&mut self, name: &Name, declared: &rimward_manifest::Upstream) -> Result<UpstreamConfig, InstallError> {
+        let binding = self.placement.bind.upstreams.get(name).cloned().unwrap_or_default();
+        let bound = declared.clone().bind(&binding);
+        let mut config = UpstreamConfig::new(bound.url.get().as_str());
+        let timeouts = bound.timeout.resolve();
+        config.timeouts = Timeouts {
+            connect: timeouts.connect,
+            first_byte: timeouts.first_byte,
+            between_bytes: timeouts.between_bytes,
+            total: timeouts.total,
+        };
+        for (key, template) in &bound.headers {
+            let value = template.fill(|secret| self.secrets.get(secret).map(String::as_str));
+            let value = value.map_err(|name| InstallError::NoSecret { name: name.clone() })?;
+            config.headers.push((key.as_str().to_owned(), Secret::new(value)));
+        }
+        config.ca_pem = bound.ca.as_ref().map(|file| self.file(file)).transpose()?;
+        if let Some(certificate) = &bound.client_certificate {
+            let key = self.secrets.get(&certificate.key);
+            let key = key.ok_or_else(|| InstallError::NoSecret { name: certificate.key.clone() })?;
+            config.identity = Some(Identity { certificates_pem: self.file(&certificate.cert)?, key_pem: Secret::new(&**key) });
+        }
+        config.allowed = binding.allow.iter().map(allowed).collect();
+        if self.node.profile == Profile::Dev {
+            self.allow_private_origin(bound.url.get(), &mut config);
+        }
+        Ok(config)
+    }
+
+    /// On a developer's machine an upstream may be at the very loopback or private address that it is declared with.
+    fn allow_private_origin(&mut self, url: &url::Url, config: &mut UpstreamConfig) {
+        let port = url.port_or_known_default().unwrap_or(80);
+        let addresses: Vec<IpAddr> = match url.host() {
+            Some(url::Host::Ipv4(ip)) => vec![ip.into()],
+            Some(url::Host::Ipv6(ip)) => vec![ip.into()],
+            Some(url::Host::Domain("localhost")) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            _ => return,
+        };
+        if addresses.iter().any(|ip| rimward_upstream::reach(*ip) != Reach::Public) {
+            self.private_origins.insert(format!("{}:{port}", url.host_str().unwrap_or_default()));
+        }
+        config.allowed.extend(addresses.into_iter().map(|ip| Allowed::from(SocketAddr::new(ip, port))));
+    }
+
+    fn file(&self, file: &FileAt) -> Result<Vec<u8>, InstallError> {
+        match file {
+            FileAt::App(path) => Ok(self.bundle.files.get(path).expect("a bundle has every file that its app names").to_vec()),
+            FileAt::Node(path) => {
+                std::fs::read(path).map_err(|source| InstallError::File { path: path.clone(), source })
+            }
+        }
+    }
+
+    async fn stores(&self) -> Result<BTreeMap<Name, Arc<dyn rimward_store::Store>>, InstallError> {
+        let app = &self.bundle.app;
+        let wanted: BTreeSet<&Name> = app.functions.values().flat_map(|function| &function.stores).collect();
+        let mut stores = BTreeMap::new();
+        for name in wanted {
+            let declared = app.store(name.as_str());
+            let from: &Stores = match declared.kind {
+                StoreKind::Memory => &self.node.memory_stores,
+                StoreKind::Durable => &self.node.stores,
+            };
+            let id = StoreId::new(self.placement.tenant.as_str(), app.name.as_str(), name.as_str()).expect("names are DNS labels");
+            let durability = match declared.durability {
+                rimward_manifest::Durability::Commit => Durability::Commit,
+                rimward_manifest::Durability::Interval => Durability::Interval(crate::limits::STORE_INTERVAL),
+            };
+            let settings = rimward_store::Settings { durability, ..rimward_store::Settings::default() };
+            let store = from.open(&id, settings).await.map_err(|source| InstallError::Store { name: name.clone(), source })?;
+            stores.insert(name.clone(), store);
+        }
+        Ok(stores)
+    }
+
+    fn grants(
+        &self,
+        name: &Name,
+        limits: &FunctionLimits,
+        upstreams: &BTreeMap<Name, Arc<Upstream>>,
+        stores: &BTreeMap<Name, Arc<dyn rimward_store::Store>>,
+        siblings: Arc<Siblings>,
+    ) -> Result<Grants, InstallError> {
+        let function = &self.bundle.app.functions[name];
+        let refused = |reason: String| InstallError::Grant { function: name.clone(), reason };
+        let hosts = function.hosts.iter().map(|host| host.to_string().parse::<HostPattern>().map_err(|error| refused(error.to_string())));
+        let mut values = function.config.clone();
+        for (key, value) in &self.placement.bind.config {
+            values.entry(key.clone()).and_modify(|declared| declared.clone_from(value));
+        }
+        values.extend(function.secrets.iter().map(|secret| (secret.to_string(), self.secrets[secret].clone())));
+        let text = |names: &BTreeSet<Name>| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let id = self.id(name);
+        let logs = Arc::new(FunctionLogs { id, observer: self.node.observer.clone() });
+        Ok(Grants {
+            http: http::Grant {
+                egress: Arc::new(Egress::new(hosts.collect::<Result<_, _>>()?, Vec::new())),
+                upstreams: Arc::new(function.upstreams.iter().map(|name| (name.to_string(), upstreams[name].clone())).collect()),
+                functions: Arc::new(text(&function.functions)),
+                invoke: siblings,
+                in_flight_max: limits.outgoing as usize,
+            },
+            config: config::grant(values).map_err(|error| refused(error.to_string()))?,
+            keyvalue: keyvalue::grant(function.stores.iter().map(|name| (name.to_string(), stores[name].clone())).collect()),
+            logging: logging::grant(logs, Some(limits.log_bytes_per_second)),
+        })
+    }
+
+    fn id(&self, function: &Name) -> FunctionId {
+        FunctionId {
+            tenant: self.placement.tenant.clone(),
+            app: self.bundle.app.name.clone(),
+            function: function.clone(),
+        }
+    }
+
+    fn deployed(&self, name: &Name, code: &Code, grants: Grants, limits: FunctionLimits) -> Result<Deployed, InstallError> {
+        let guest = GuestLimits {
+            memory_bytes: usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX),
+            table_elements: engine_limits::TABLE_ELEMENTS,
+            cpu: limits.cpu,
+        };
+        let function = Function::new(&self.node.linkers, code, grants, guest);
+        let function = function.map_err(|source| InstallError::Refused { function: name.clone(), source })?;
+        let id = self.id(name);
+        Ok(Deployed {
+            metrics: self.node.metrics.function(&id),
+            revision: self.bundle.revision.to_string().into(),
+            function: Arc::new(function),
+            permits: Arc::new(Semaphore::new(limits.concurrency as usize)),
+            tenant_permits: self.node.tenant_permits.get(&self.placement.tenant).cloned(),
+            warm: Warm::new(self.bundle.app.functions[name].reuse, self.node.core_count),
+            limits,
+            id,
+        })
+    }
+
+    /// Replaces the snapshot: whole, or not at all.
+    fn swap(&self, revision: &Arc<Revision>) -> Result<Option<Arc<Revision>>, InstallError> {
+        let key = (self.placement.tenant.clone(), self.bundle.app.name.clone());
+        let mut apps = self.node.apps();
+        let mut next = apps.clone();
+        let entry = crate::node::Placed { revision: revision.clone(), app: Arc::new(self.bundle.app.clone()) };
+        let replaced = next.insert(key.clone(), entry).map(|old| old.revision);
+        // The others first, so that a conflict is told as this app's.
+        let others = next.iter().filter(|(other, _)| **other != key);
+        let this = next.iter().filter(|(other, _)| **other == key);
+        let mut table = RouteTable::default();
+        for ((tenant, app), placed) in others.chain(this) {
+            self.insert_routes(&mut table, tenant, app, placed)?;
+        }
+        self.node.replace_routes(Routes::new(table));
+        *apps = next;
+        Ok(replaced)
+    }
+
+    fn insert_routes(
+        &self,
+        table: &mut RouteTable<Arc<Deployed>>,
+        tenant: &Name,
+        app: &Name,
+        placed: &crate::node::Placed,
+    ) -> Result<(), InstallError> {
+        let owned = &self.node.tenants[tenant].hosts;
+        for trigger in &placed.app.http {
+            let function = &placed.revision.functions[&trigger.function];
+            let hosts = match &trigger.host {
+                HostName::Any => owned.clone(),
+                host if owned.iter().any(|owned| owned.covers(host)) => vec![host.clone()],
+                _ => {
+                    return Err(InstallError::Host {
+                        route: route_text(trigger),
+                        tenant: tenant.clone(),
+                        hosts: owned.clone(),
+                    });
+                }
+            };
+            for host in &hosts {
+                table.insert(host, &trigger.route, function.clone()).map_err(|conflict| InstallError::Conflict {
+                    app: app.clone(),
+                    route: conflict.route.to_string(),
+                    owner: conflict.owner.id.app.clone(),
+                    existing: conflict.existing.to_string(),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn allowed(net: &AllowNet) -> Allowed {
+    match net.port {
+        Port::Any => Allowed::new(net.net, None),
+        Port::Is(port) => Allowed::new(net.net, Some(port)),
+    }
+}

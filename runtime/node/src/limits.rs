@@ -1,0 +1,88 @@
+//! The node's named bounds: unit, default and reason. What the operator sets is in `node.toml` and has its default in
+//! `rimward-manifest`.
+
+use std::time::Duration;
+
+/// How long a client may take to send the head of a request. Slower ones hold a connection on purpose.
+pub const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// How long a client may leave a reply unread before its connection is closed.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// Header fields of one HTTP/1.1 request; more are answered with 431.
+pub const HEADERS_MAX: usize = 100;
+
+/// Head of one HTTP/1.1 request, bytes; more is answered with 431.
+pub const HEAD_BYTES: usize = 64 << 10;
+
+/// Header list of one HTTP/2 request, bytes (RFC 9113, section 6.5.2).
+pub const H2_HEADER_LIST_BYTES: u32 = 32 << 10;
+
+/// Streams that one HTTP/2 connection may have open.
+pub const H2_STREAMS: u32 = 100;
+
+/// Flow-control window of one HTTP/2 stream, bytes: what the node holds of a body that nobody reads.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 64 << 10;
+
+/// Flow-control window of one HTTP/2 connection, bytes.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+
+/// Streams that an HTTP/2 client may open and reset before they were looked at (rapid reset).
+pub const H2_PENDING_RESETS: usize = 20;
+
+/// How often a silent HTTP/2 client is asked whether it is still there.
+pub const H2_PING: Duration = Duration::from_secs(30);
+
+/// How long it may take to answer that.
+pub const H2_PING_TIME: Duration = Duration::from_secs(20);
+
+/// Connections that wait to be accepted, for each listening socket.
+pub const BACKLOG: i32 = 1024;
+
+/// How many more connections than the least loaded core a core keeps before it hands a new one over.
+pub const CONNECTIONS_AHEAD: usize = 2;
+
+/// Invocations of HTTP/2 streams that a core runs before further ones go to a core with fewer.
+pub const STREAMS_AHEAD: usize = 4;
+
+/// Instances of one function that each core keeps for reuse.
+pub const WARM_PER_CORE: usize = 8;
+
+/// How long an instance may be reused: long-lived ones collect what guests leak.
+pub const WARM_AGE: Duration = Duration::from_secs(600);
+
+/// How long an instance may wait for its next use.
+pub const WARM_IDLE: Duration = Duration::from_secs(60);
+
+/// How long the accept loop waits after it ran out of file descriptors.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often certificates are looked at for a change.
+pub const CERTIFICATE_POLL: Duration = Duration::from_secs(5);
+
+/// `Retry-After` of a refusal for lack of room, seconds: the queue is shorter than that.
+pub const RETRY_AFTER_S: u64 = 1;
+
+/// Bytes of a request id that a client sends; others are replaced.
+pub const REQUEST_ID_BYTES: usize = 128;
+
+/// Bytes of a reply that [`Node::invoke`](crate::Node::invoke) collects.
+pub const INVOKE_REPLY_BYTES: usize = 256 << 20;
+
+/// A secret's value, bytes.
+pub const SECRET_BYTES: u64 = 64 << 10;
+
+/// How long the two requests of a reuse check may take.
+pub const REUSE_CHECK_TIME: Duration = Duration::from_secs(10);
+
+/// How often a store with `durability = "interval"` is written to disk.
+pub const STORE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Stack of a core's thread, bytes: guests run on stacks of their own.
+pub const CORE_STACK_BYTES: usize = 2 << 20;
+
+/// How long a drain waits between two looks at what is still open.
+pub const DRAIN_POLL: Duration = Duration::from_millis(5);

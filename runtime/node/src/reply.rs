@@ -1,0 +1,55 @@
+//! Replies that the node makes itself: problem documents (RFC 9457) with a stable code, and `Proxy-Status` (RFC 9209).
+
+use crate::arrival::{Arrival, REQUEST_ID};
+use crate::failure::Failure;
+use crate::limits::RETRY_AFTER_S;
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Response};
+use rimward_capability::{Reply, ReplyBody};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What the caller reads about a failure. Nothing about the node or the function beyond the code and its text.
+pub(crate) fn problem(failure: &Failure, arrival: &Arrival) -> Reply {
+    let row = failure.code();
+    let detail = match failure {
+        Failure::BadRequest(why) => Some((*why).to_owned()),
+        Failure::BodyTooLarge { max } => Some(format!("this function accepts at most {max} bytes")),
+        _ => None,
+    };
+    let document = serde_json::json!({
+        "type": format!("urn:rimward:problem:{}", row.code),
+        "title": row.title,
+        "status": row.status,
+        "detail": detail,
+        "code": row.code,
+        "request-id": &*arrival.request_id,
+    });
+    let text = serde_json::to_vec(&document).expect("a JSON value can be written");
+    let mut reply = Response::new(ReplyBody::collected(Bytes::from(text), None));
+    *reply.status_mut() = failure.status();
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, PROBLEM);
+    headers.insert(PROXY_STATUS, proxy_status(row.proxy_error, row.code));
+    if failure.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+    }
+    if let Failure::Method { allow } = failure {
+        let allow: Vec<_> = allow.iter().map(http::Method::as_str).collect();
+        headers.insert(ALLOW, HeaderValue::from_str(&allow.join(", ")).expect("methods are tokens"));
+    }
+    stamp(&mut reply, arrival);
+    reply
+}
+
+/// Every reply names its request.
+pub(crate) fn stamp(reply: &mut Reply, arrival: &Arrival) {
+    let id = HeaderValue::from_str(&arrival.request_id).expect("request ids are plain");
+    reply.headers_mut().insert(REQUEST_ID, id);
+}
+
+fn proxy_status(error: &str, code: &str) -> HeaderValue {
+    HeaderValue::from_str(&format!("rimward; error={error}; details=\"{code}\"")).expect("both are plain")
+}

@@ -1,0 +1,268 @@
+//! A named service outside the node: where it is, what is added to each request, whom it trusts.
+//!
+//! Made by the node once per revision, its secrets resolved; read by `route` for every request. Everything that can be
+//! wrong with it is found here and never at a request.
+
+use crate::address::{AddressRules, Allowed};
+use crate::origin::Origin;
+use crate::pool::Key;
+use crate::tls::{self, Identity, Roots, TlsError};
+use crate::{Error, Secret, Timeouts};
+use http::uri::{PathAndQuery, Uri};
+use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What an upstream is declared as, its secrets resolved.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// `http` or `https`, host, port, and perhaps a path under which every request goes. No query, no user.
+    pub url: String,
+    /// Headers set on every request, in place of the function's own of that name.
+    pub headers: Vec<(String, Secret)>,
+    /// Certificate authorities to trust besides the roots, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The certificate to show to the server.
+    pub identity: Option<Identity>,
+    /// How long a call may take, unless the function wants less.
+    pub timeouts: Timeouts,
+    /// Special addresses the upstream may be at, by the operator's word.
+    pub allowed: Vec<Allowed>,
+}
+
+impl UpstreamConfig {
+    /// A service at `url` with nothing added and the default timeouts.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            headers: Vec::new(),
+            ca_pem: None,
+            identity: None,
+            timeouts: Timeouts::default(),
+            allowed: Vec::new(),
+        }
+    }
+}
+
+/// Why an upstream cannot be made. No text of a header or key is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The URL is no `http` or `https` origin with an optional path.
+    #[error("`{0}` is not an http or https URL with an optional path")]
+    Url(String),
+    /// The header's name or value is not one, or the header is not for an upstream to set.
+    #[error("header `{0}` cannot be set")]
+    Header(String),
+    /// Its certificates cannot be used.
+    #[error("setting up TLS")]
+    Tls(#[source] TlsError),
+}
+
+/// A named service outside the node.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    key: Key,
+    /// Path under which every request goes, without a trailing slash; empty for none.
+    base: Box<str>,
+    headers: Box<[(HeaderName, HeaderValue)]>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    timeouts: Timeouts,
+    addresses: AddressRules,
+}
+
+/// The next TLS identity; 0 is the client's.
+static IDENTITIES: AtomicU64 = AtomicU64::new(1);
+
+impl Upstream {
+    /// Checks and prepares a declared upstream. It trusts `roots` and its own authorities.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] says which part of the declaration cannot be used.
+    pub fn new(config: UpstreamConfig, roots: &Roots) -> Result<Self, UpstreamError> {
+        let (origin, base) =
+            parse_url(&config.url).ok_or_else(|| UpstreamError::Url(printable(&config.url)))?;
+        let tls = own_tls(&config, roots).map_err(UpstreamError::Tls)?;
+        let identity = if tls.is_some() { IDENTITIES.fetch_add(1, Relaxed) } else { 0 };
+        Ok(Self {
+            key: Key::new(origin, identity),
+            base,
+            headers: config.headers.into_iter().map(header).collect::<Result<_, _>>()?,
+            tls,
+            timeouts: config.timeouts.clamped(),
+            addresses: AddressRules::new(config.allowed),
+        })
+    }
+
+    /// How long a call may take; narrow it by what the function wants ([`Timeouts::narrowed`]).
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// Whether `uri` is a place at this upstream by its real origin, so that its policy applies to the request.
+    #[must_use]
+    pub fn covers(&self, uri: &Uri) -> bool {
+        let is_here = Origin::of(uri).is_ok_and(|origin| origin == *self.key.origin());
+        is_here && self.base_contains(uri.path())
+    }
+
+    fn base_contains(&self, path: &str) -> bool {
+        let below = path.strip_prefix(&*self.base);
+        self.base.is_empty()
+            || below.is_some_and(|rest| (rest.is_empty() || rest.starts_with('/')) && !climbs(path))
+    }
+
+    /// `path` under the upstream's own. A path that climbs out of it is refused.
+    pub(crate) fn join(&self, path: PathAndQuery) -> Result<PathAndQuery, Error> {
+        if self.base.is_empty() {
+            return Ok(path);
+        }
+        if climbs(path.path()) {
+            return Err(Error::RequestUriInvalid);
+        }
+        PathAndQuery::try_from(format!("{}{path}", self.base)).map_err(|_| Error::RequestUriInvalid)
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Arc<rustls::ClientConfig>> {
+        self.tls.as_ref()
+    }
+
+    pub(crate) fn addresses(&self) -> &AddressRules {
+        &self.addresses
+    }
+}
+
+fn parse_url(url: &str) -> Option<(Origin, Box<str>)> {
+    let uri: Uri = url.parse().ok()?;
+    let origin = Origin::of(&uri).ok()?;
+    let is_plain = uri.query().is_none() && !url.contains('#') && !climbs(uri.path());
+    is_plain.then(|| (origin, uri.path().trim_end_matches('/').into()))
+}
+
+/// The URL without what stands before an `@`, which may be a password.
+fn printable(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
+        None => url.rsplit('@').next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Whether a segment of `path` is `..`, in any spelling that a server may read as one.
+fn climbs(path: &str) -> bool {
+    let plain = path
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .replace("%2f", "/")
+        .replace("%5c", "/")
+        .replace('\\', "/");
+    plain.split('/').any(|segment| segment == ".." || segment.starts_with("..;"))
+}
+
+/// TLS settings of its own, where the upstream trusts or shows something of its own.
+fn own_tls(config: &UpstreamConfig, roots: &Roots) -> Result<Option<Arc<rustls::ClientConfig>>, TlsError> {
+    if config.ca_pem.is_none() && config.identity.is_none() {
+        return Ok(None);
+    }
+    let roots = match &config.ca_pem {
+        Some(pem) => roots.with_pem(pem)?,
+        None => roots.clone(),
+    };
+    tls::settings(&roots, config.identity.as_ref()).map(Some)
+}
+
+/// Headers that belong to the connection or the message's framing.
+const NOT_TO_SET: [&str; 8] =
+    ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
+fn header((name, value): (String, Secret)) -> Result<(HeaderName, HeaderValue), UpstreamError> {
+    let refused = || UpstreamError::Header(name.clone());
+    let parsed: HeaderName = name.parse().map_err(|_| refused())?;
+    if NOT_TO_SET.contains(&parsed.as_str()) {
+        return Err(refused());
+    }
+    let mut value = HeaderValue::from_str(value.expose()).map_err(|_| refused())?;
+    value.set_sensitive(true);
+    Ok((parsed, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Target;
+
+    fn upstream(url: &str) -> Result<Upstream, UpstreamError> {
+        Upstream::new(UpstreamConfig::new(url), &Roots::none())
+    }
+
+    fn check_path(url: &str, request: &str, expected: Option<&str>) {
+        let upstream = upstream(url).unwrap();
+        let path =
+            Target::Upstream(&upstream).route(&request.parse().unwrap()).map(|route| route.path.to_string());
+        assert_eq!(path.ok().as_deref(), expected, "{url} and {request}");
+    }
+
+    #[test]
+    fn a_request_goes_under_the_upstreams_path() {
+        check_path("https://v.example.com", "http://v.upstream.internal/a?b", Some("/a?b"));
+        check_path("https://v.example.com/", "http://v.upstream.internal", Some("/"));
+        check_path("https://v.example.com/v2/", "http://v.upstream.internal/a?b", Some("/v2/a?b"));
+        check_path("https://v.example.com/v2", "http://v.upstream.internal/v2/a", Some("/v2/v2/a"));
+    }
+
+    #[test]
+    fn a_request_to_the_real_origin_keeps_its_path() {
+        check_path("https://v.example.com/v2", "https://V.example.com:443/v2/a", Some("/v2/a"));
+        let upstream = upstream("https://v.example.com/v2").unwrap();
+        let covers = |uri: &str| upstream.covers(&uri.parse().unwrap());
+        assert!(covers("https://v.example.com/v2"));
+        assert!(!covers("https://v.example.com/v20"));
+        assert!(!covers("https://v.example.com/v2/../admin"));
+        assert!(!covers("http://v.example.com/v2"));
+        assert!(!covers("https://v.example.com:8443/v2"));
+    }
+
+    #[test]
+    fn a_request_cannot_climb_out_of_the_upstreams_path() {
+        for path in ["/../admin", "/a/..", "/%2e%2E/admin", "/.%2e/x", "/a/..%2fx", "/..\\x", "/..;/x"] {
+            check_path("https://v.example.com/v2", &format!("http://v.upstream.internal{path}"), None);
+        }
+        check_path("https://v.example.com/v2", "http://v.upstream.internal/..a/b..", Some("/v2/..a/b.."));
+        check_path("https://v.example.com", "http://v.upstream.internal/a/../b", Some("/a/../b"));
+    }
+
+    #[test]
+    fn a_url_that_is_not_an_origin_and_a_path_is_refused() {
+        for url in [
+            "",
+            "v.example.com",
+            "ftp://v.example.com",
+            "https://v.example.com/?q",
+            "https://u:hunter2@v.example.com",
+            "https://v.example.com/a/../b",
+        ] {
+            let error = upstream(url).unwrap_err();
+            assert!(matches!(error, UpstreamError::Url(_)), "{url}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_set_is_refused_without_its_value() {
+        for (name, value) in
+            [("host", "x"), ("Content-Length", "5"), ("b ad", "x"), ("authorization", "s3cret\r\nx: y")]
+        {
+            let headers = vec![(name.to_owned(), Secret::new(value))];
+            let config = UpstreamConfig { headers, ..UpstreamConfig::new("https://v.example.com") };
+            let error = Upstream::new(config, &Roots::none()).unwrap_err();
+            assert_eq!(error.to_string(), format!("header `{name}` cannot be set"));
+        }
+    }
+}

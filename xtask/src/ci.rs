@@ -1,0 +1,81 @@
+//! `cargo xtask ci`: everything that CI checks beside the tests, in the order of what fails fastest.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use crate::steps::Steps;
+use crate::workspace::{cargo, cargo_in, guest_workspaces, has, root};
+
+/// Checks formatting, lints, documentation, the build without a compiler, licences and sources.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_: &Arguments) -> Result<()> {
+    let mut steps = Steps::default();
+    format(&mut steps);
+    dependencies(&mut steps);
+    lints(&mut steps);
+    steps.run(
+        "documentation",
+        cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    );
+    steps.run("build without a compiler", &mut cargo(&["build", "-p", "rimward", "--no-default-features"]));
+    steps.finish()
+}
+
+fn format(steps: &mut Steps) {
+    steps.run("format", &mut cargo(&["fmt", "--all", "--check"]));
+    for folder in guest_workspaces() {
+        steps.run(&format!("format of {folder}"), &mut cargo_in(folder, &["fmt", "--all", "--check"]));
+    }
+}
+
+/// TLS libraries and providers beside rustls with *ring*. `deny.toml` bans them too; this holds where cargo-deny is
+/// not installed.
+const BANNED: [&str; 5] = ["aws-lc-rs", "aws-lc-sys", "native-tls", "openssl", "openssl-sys"];
+
+fn dependencies(steps: &mut Steps) {
+    steps.work("one TLS stack", || {
+        let lock = fs::read_to_string(root().join("Cargo.lock"))?;
+        let banned = banned(&lock);
+        ensure!(
+            banned.is_empty(),
+            "Cargo.lock has {}: find who brings it with `cargo tree -i`",
+            banned.join(", ")
+        );
+        Ok(())
+    });
+    const NAME: &str = "cargo-deny";
+    if has("deny") {
+        steps.run(NAME, &mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]));
+    } else {
+        steps.not_run(NAME, "not installed");
+    }
+}
+
+fn banned(lock: &str) -> Vec<&'static str> {
+    BANNED.into_iter().filter(|name| lock.lines().any(|line| line == format!("name = \"{name}\""))).collect()
+}
+
+/// The examples also build for this machine, where their own tests run. The other guests are wasm only, and the
+/// guest toolchain may have no clippy.
+fn lints(steps: &mut Steps) {
+    const CLIPPY: [&str; 6] = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    steps.run("lints", &mut cargo(&CLIPPY));
+    if guest_workspaces().any(|folder| folder == "examples") {
+        steps.run("lints of examples", &mut cargo_in("examples", &CLIPPY));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_banned_crate_is_found_by_its_whole_name() {
+        let lock = "[[package]]\nname = \"openssl-probe\"\n[[package]]\nname = \"openssl-sys\"\n";
+        assert_eq!(banned(lock), ["openssl-sys"]);
+    }
+}
