@@ -115,7 +115,7 @@ mod tests {
         let with_stroke = |paper: u8, stroke: u8| {
             let mut row = [paper; 15];
             row[7] = stroke;
-            inked(15, &row, 7)
+            inked(15, &row, 14)
         };
         assert_eq!(with_stroke(200, 20), [".......d......."]);
         assert_eq!(with_stroke(20, 200), [".......l......."]);

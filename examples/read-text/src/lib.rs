@@ -159,7 +159,7 @@ mod real {
             let ls = lines::lines(&l);
             let s = Strip::cut(&p, &ls);
             image::GrayImage::from_raw(s.width() as u32, strip::HEIGHT as u32, s.pixels.clone()).unwrap().save("/tmp/demo/strip.png").unwrap();
-            println!("{} letters {} lines", l.len(), ls.len());
+            for l in &ls { println!("  L {:?}", l.bounds()); } println!("{} letters {} lines", l.len(), ls.len());
         }
     }
 }

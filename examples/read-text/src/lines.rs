@@ -22,6 +22,19 @@ const BESIDE_MIN: f32 = 0.6;
 /// Grey levels by which two neighbours may differ.
 const TONE_MAX: usize = 45;
 
+/// A line's height in heights of its middling letter, at most: what rises above small letters and hangs below them, and
+/// the margins. Drawings climb.
+const CLIMB_MAX: f32 = 3.5;
+
+/// The gap between two parts of a line, at most, in heights of the line: beside a space, half a letter that was missed.
+const PARTS_GAP_MAX: f32 = 1.0;
+
+/// How far the parts of a line may be apart across it, in heights of the line.
+const PARTS_STEP_MAX: f32 = 0.25;
+
+/// How much higher one of two parts may be.
+const PARTS_HIGHER_MAX: f32 = 1.7;
+
 /// Room around the letters of a line, in heights, as the model was trained.
 const MARGIN: f32 = 0.15;
 
@@ -71,21 +84,54 @@ impl Line {
 
 /// The lines that letters make, in reading order. The letters come from left to right.
 pub(crate) fn lines(letters: &[Letter]) -> Vec<Line> {
-    let mut found: Vec<(usize, Line)> = chains(letters)
-        .iter()
-        .filter(|chain| chain.len() >= LETTERS_MIN)
-        .map(|chain| (chain.iter().map(|letter| letter.pixels).sum(), band(chain)))
-        .filter(|(_, line)| line.width() <= LINE_ASPECT_MAX * line.height)
-        .collect();
-    found.sort_by_key(|&(ink, _)| Reverse(ink));
-    let mut lines: Vec<Line> = Vec::new();
-    for (_, line) in found {
-        // The insides of an O and of an A make a line too, of the other ink, on the line that they are in.
-        if lines.len() < LINES_MAX && !lines.iter().any(|larger| line.lies_on(larger)) {
-            lines.push(line);
+    let mut parts = chains(letters);
+    parts.retain(|letters| letters.len() >= LETTERS_MIN && is_level(letters));
+    in_reading_order(without_insides(whole_lines(parts)))
+}
+
+/// Whether letters fill a band that is not much higher than they are.
+fn is_level(letters: &[Letter]) -> bool {
+    let mut heights: Vec<usize> = letters.iter().map(Letter::height).collect();
+    heights.sort_unstable();
+    let band = band(letters);
+    band.height <= CLIMB_MAX * heights[heights.len() / 2] as f32 && band.width() <= LINE_ASPECT_MAX * band.height
+}
+
+/// Joins the parts of lines that lie beside each other.
+fn whole_lines(mut parts: Vec<Vec<Letter>>) -> Vec<Vec<Letter>> {
+    parts.sort_by_key(|letters| letters[0].left);
+    let mut lines: Vec<Vec<Letter>> = Vec::new();
+    for part in parts {
+        let next = band(&part);
+        match lines.iter_mut().find(|line| goes_on(&band(line), &next) && line[0].ink == part[0].ink) {
+            Some(line) => line.extend(part),
+            None => lines.push(part),
         }
     }
-    in_reading_order(lines)
+    lines
+}
+
+/// Whether a line goes on with the next part.
+fn goes_on(line: &Line, next: &Line) -> bool {
+    let height = line.height.max(next.height);
+    let gap = next.left - line.right;
+    let step = line.top_at(next.left) + line.height / 2.0 - next.top - next.height / 2.0;
+    gap.abs() <= PARTS_GAP_MAX * height
+        && step.abs() <= PARTS_STEP_MAX * height
+        && height <= PARTS_HIGHER_MAX * line.height.min(next.height)
+}
+
+/// The bands of the lines with the most ink. The insides of an O and of an A make a line too, of the other ink, on the
+/// line that they are in; it is left out.
+fn without_insides(mut lines: Vec<Vec<Letter>>) -> Vec<Line> {
+    lines.sort_by_key(|letters| Reverse(letters.iter().map(|letter| letter.pixels).sum::<usize>()));
+    let mut bands: Vec<Line> = Vec::new();
+    for line in lines.iter().map(|letters| band(letters)) {
+        if bands.len() < LINES_MAX && !bands.iter().any(|larger| line.lies_on(larger)) {
+            bands.push(line);
+        }
+    }
+    bands
 }
 
 /// Letters that follow each other, each chain from left to right.

@@ -6,7 +6,7 @@ use crate::lines::Line;
 use crate::picture::Picture;
 
 /// Pixels of the strip's height. The model was trained at 48; 32 would lose the thin strokes of small letters.
-pub(crate) const HEIGHT: usize = 40;
+pub(crate) const HEIGHT: usize = 32;
 
 /// Grey levels, row by row: lines one after the other from left to right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,15 +85,16 @@ mod tests {
     fn a_tilted_line_is_made_level() {
         let strip = Strip::cut(&stroke(0.1, 40.0), &[line(30.0, 40.0, 0.1)]);
         let rows: Vec<&[u8]> = strip.pixels.chunks(strip.width()).collect();
-        assert!(rows[15].iter().all(|&level| level < 40), "inside the stroke");
-        assert!(rows[5].iter().chain(rows[25]).all(|&level| level > 215), "above and below it");
+        let row = |depth: usize| rows[depth * HEIGHT / 40];
+        assert!(row(15).iter().all(|&level| level < 40), "inside the stroke");
+        assert!(row(5).iter().chain(row(25)).all(|&level| level > 215), "above and below it");
     }
 
     #[test]
     fn lines_stand_side_by_side() {
         let picture = stroke(0.0, 40.0);
-        let strip = Strip::cut(&picture, &[line(42.0, 6.0, 0.0), line(60.0, 40.0, 0.0)]);
-        assert_eq!(strip.widths, [(200.0 * HEIGHT as f32 / 6.0).round() as usize, 200]);
+        let strip = Strip::cut(&picture, &[line(42.0, 8.0, 0.0), line(60.0, 32.0, 0.0)]);
+        assert_eq!(strip.widths, [200 * HEIGHT / 8, 200 * HEIGHT / 32]);
         let (first, second) = strip.pixels[..strip.width()].split_at(strip.widths[0]);
         assert!(first.iter().all(|&level| level == 0));
         assert!(second.iter().all(|&level| level == 255));

@@ -108,11 +108,8 @@ impl Client {
     ) -> Result<Response<Body>, Error> {
         let clock = Clock::start(timeouts, deadline);
         let route = target.route(request.uri())?; //                  where to, and by whose policy
-        let mut request = head::prepare(request, &route)?; //         what goes on the wire
-        if head::is_usually_bare(request.method()) {
-            let (parts, upload) = request.into_parts();
-            request = Request::from_parts(parts, upload.decided().await?);
-        }
+        let request = head::prepare(request, &route)?; //             what goes on the wire
+        let mut request = head::decided(request).await?; //           whether it has a body
         if let Some(lease) = self.pool.take(&route.key, route.rules) {
             match exchange(lease, request, &route.key, clock).await {
                 Ok(response) => return Ok(response),

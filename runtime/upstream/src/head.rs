@@ -45,8 +45,16 @@ pub(crate) fn prepare(request: Request<Body>, route: &Route<'_>) -> Result<Reque
     Ok(Request::from_parts(parts, upload))
 }
 
-/// Whether a request of this method seldom has a body, so that it is worth waiting to learn.
-pub(crate) fn is_usually_bare(method: &Method) -> bool {
+/// The request, and for a method that seldom has a body, whether this one has ([`Upload::decided`]).
+pub(crate) async fn decided(request: Request<Upload>) -> Result<Request<Upload>, Error> {
+    if !is_usually_bare(request.method()) {
+        return Ok(request);
+    }
+    let (parts, upload) = request.into_parts();
+    Ok(Request::from_parts(parts, upload.decided().await?))
+}
+
+fn is_usually_bare(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
 }
 

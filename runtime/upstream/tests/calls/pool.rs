@@ -6,7 +6,7 @@ use crate::support::{
 };
 use crate::tls::{secure_upstream, trusting};
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 use rimward_upstream::{Client, Error, Target, Timeouts, Upstream, limits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -312,31 +312,41 @@ async fn http2_requests_share_a_connection_up_to_its_streams() {
     }
 }
 
-#[tokio::test]
-async fn dropping_a_response_closes_its_http1_connection() {
-    let closed = Arc::new(Notify::new());
-    let tell = closed.clone();
+/// A server that says `answer`, and when it was asked, and when the client closed.
+async fn telling(answer: &'static str) -> (Server, mpsc::Receiver<&'static str>) {
+    let (tell, told) = mpsc::channel(4);
     let server = raw(move |mut stream, _| {
         let tell = tell.clone();
         async move {
             read_head(&mut stream).await;
-            say(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+            say(&mut stream, answer).await;
+            tell.send("asked").await.unwrap();
             let _ = stream.read(&mut [0]).await;
-            tell.notify_one();
+            tell.send("closed").await.unwrap();
         }
     })
     .await;
+    (server, told)
+}
+
+#[tokio::test]
+async fn dropping_a_response_closes_its_http1_connection() {
+    let (server, mut told) = telling("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
     let (client, upstream) = (client(), upstream(server.address));
     drop(call(&client, &upstream, get("http://it.upstream.internal/")).await.unwrap());
-    closed.notified().await;
-    // So does dropping the call before there is a response.
-    let (server, _gate, mut asks) = gated().await;
-    let upstream = crate::support::upstream(server.address);
+    assert_eq!(told.recv().await, Some("asked"));
+    assert_eq!(told.recv().await, Some("closed"));
+}
+
+#[tokio::test]
+async fn dropping_a_call_closes_its_http1_connection() {
+    let (server, mut told) = telling("").await;
+    let (client, upstream) = (client(), upstream(server.address));
     tokio::select! {
-        _ = get_text(&client, &upstream) => unreachable!("the gate is shut"),
-        _ = asks.recv() => {}
+        _ = get_text(&client, &upstream) => unreachable!("there is no answer"),
+        asked = told.recv() => assert_eq!(asked, Some("asked")),
     }
-    assert_eq!(server.connections(), 1);
+    assert_eq!(told.recv().await, Some("closed"));
 }
 
 #[tokio::test]
@@ -354,7 +364,7 @@ async fn dropping_a_response_resets_its_http2_stream_and_no_other() {
                 sender.closed().await;
                 ends.send(cut).await.unwrap();
             });
-            Response::new(StreamBody::new(receiver.into_data_stream().map_frames()).boxed_unsync())
+            Response::new(receiver)
         }
     })
     .await;
@@ -367,19 +377,4 @@ async fn dropping_a_response_resets_its_http2_stream_and_no_other() {
     assert!(ended.recv().await.unwrap());
     assert_eq!(kept.into_body().frame().await.unwrap().unwrap().into_data().unwrap(), "first");
     assert_eq!(server.connections(), 1);
-}
-
-/// Data as frames again.
-trait MapFrames {
-    fn map_frames(
-        self,
-    ) -> impl futures_util::Stream<Item = Result<http_body::Frame<bytes::Bytes>, Error>> + Send;
-}
-
-impl<S: futures_util::Stream<Item = Result<bytes::Bytes, Error>> + Send> MapFrames for S {
-    fn map_frames(
-        self,
-    ) -> impl futures_util::Stream<Item = Result<http_body::Frame<bytes::Bytes>, Error>> + Send {
-        futures_util::TryStreamExt::map_ok(self, http_body::Frame::data)
-    }
 }

@@ -1,0 +1,35 @@
+//! The command line's named bounds: unit, default and reason. What a node may use is bounded in `rimward-node` and by
+//! `node.toml`.
+
+use std::time::Duration;
+
+/// How long open requests may take after the first request to stop.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+/// Log lines that wait to be written. A terminal or a pipe that nobody reads must not stop requests: further lines are
+/// dropped and counted.
+pub(crate) const LINES_WAITING: usize = 4096;
+
+/// How long files must be left alone before they are built: an editor's save is several writes.
+#[cfg(feature = "compile")]
+pub(crate) const QUIET: Duration = Duration::from_millis(100);
+
+/// Changed files that `rimward dev` names; a branch switch changes hundreds.
+#[cfg(feature = "compile")]
+pub(crate) const CHANGES_SHOWN: usize = 3;
+
+/// Bytes of a body that `rimward invoke` reads: what it holds in memory. A function's own limit is usually far lower.
+pub(crate) const DATA_BYTES_MAX: u64 = 256 << 20;
+
+/// Invocations at once in a node that lives for one command.
+pub(crate) const ONE_SHOT_CONCURRENCY: u32 = 8;
+
+/// How often `rimward status --watch` asks.
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// File descriptors below which `rimward doctor` warns: a node's default for connections, and as much for upstreams,
+/// stores and files.
+pub(crate) const DESCRIPTORS_WANTED: u64 = 8192;
+
+/// Memory below which `rimward doctor` warns, bytes: the smallest board that the runtime is made for.
+pub(crate) const MEMORY_WANTED_BYTES: u64 = 512 << 20;
