@@ -191,7 +191,8 @@ mod tests {
 
     /// A picture from text: `#` is ink on white.
     fn picture(rows: &[&str]) -> Picture {
-        let levels = |row: &str| row.bytes().map(|byte| if byte == b'#' { 20 } else { 240 }).collect::<Vec<u8>>();
+        let levels =
+            |row: &str| row.bytes().map(|byte| if byte == b'#' { 20 } else { 240 }).collect::<Vec<u8>>();
         Picture::new(rows[0].len(), rows.iter().flat_map(|row| levels(row)).collect())
     }
 
@@ -206,10 +207,10 @@ mod tests {
 
     #[test]
     fn strokes_that_touch_are_one_piece() {
-        check_pieces(&["............", "..#...#.....", "..#...#.....", "..#####...#.", "............"], &[
-            [2, 1, 5, 3, 9],
-            [10, 3, 1, 1, 1],
-        ]);
+        check_pieces(
+            &["............", "..#...#.....", "..#...#.....", "..#####...#.", "............"],
+            &[[2, 1, 5, 3, 9], [10, 3, 1, 1, 1]],
+        );
     }
 
     #[test]

@@ -70,7 +70,8 @@ async fn read(photo: Bytes) -> Result<Json<Answer>, Error> {
     let mut clock = Clock::start();
     let picture = Picture::decode(&photo).or_status(422, "the body is no JPEG or PNG that can be read")?;
     let decode = clock.lap();
-    let letters = letters::letters(&picture, window(&picture)).or_status(422, "the picture is too noisy to be read")?;
+    let letters =
+        letters::letters(&picture, window(&picture)).or_status(422, "the picture is too noisy to be read")?;
     let lines = lines::lines(&letters);
     let find = clock.lap();
     let strip = Strip::cut(&picture, &lines);
@@ -115,51 +116,137 @@ impl Clock {
 }
 
 #[cfg(test)]
-mod real {
+mod tests {
+    use std::cell::RefCell;
+    use std::io::Cursor;
+    use std::rc::Rc;
+
+    use image::{GrayImage, ImageFormat, Luma};
+    use rimward_sdk::test::{Host, post};
+    use rimward_sdk::{Request, Response};
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::oip::HEAD_BYTES;
+
+    /// A photo with lines of black boxes for letters.
+    fn photo(lines: u32) -> Vec<u8> {
+        let is_ink = |x: u32, y: u32| {
+            y % 100 >= 40 && y % 100 < 60 && y / 100 < lines && x % 20 < 15 && (100..200).contains(&x)
+        };
+        let image = GrayImage::from_fn(400, 300, |x, y| Luma([if is_ink(x, y) { 10 } else { 230 }]));
+        let mut file = Cursor::new(Vec::new());
+        image.write_to(&mut file, ImageFormat::Png).unwrap();
+        file.into_inner()
+    }
+
+    /// A model server with three classes that reads the first line as `ab` and every other badly, and keeps the heads of
+    /// what it was asked.
+    #[derive(Clone, Default)]
+    struct Server {
+        version: Rc<RefCell<&'static str>>,
+        asked: Rc<RefCell<Vec<Value>>>,
+    }
+
+    impl Server {
+        async fn infer(&self, request: Request) -> Response {
+            assert_eq!(request.uri().path(), "/v2/models/ocr/infer");
+            let head_bytes: usize = request.headers()[HEAD_BYTES].to_str().unwrap().parse().unwrap();
+            let body = request.into_body().bytes().await.unwrap();
+            let head: Value = serde_json::from_slice(&body[..head_bytes]).unwrap();
+            let lines = head["inputs"][1]["shape"][0].as_u64().unwrap() as usize;
+            let answer = self.answer(lines, head["outputs"].as_array().unwrap().len() == 3);
+            self.asked.borrow_mut().push(head);
+            answer
+        }
+
+        fn answer(&self, lines: usize, with_characters: bool) -> Response {
+            let classes: Vec<u8> = [1, 0, 2].repeat(lines).into_iter().flat_map(i32::to_le_bytes).collect();
+            let score = |line| if line == 0 { 0.9f32 } else { 0.3 };
+            let scores: Vec<u8> =
+                (0..lines).flat_map(|line| [score(line); 3]).flat_map(f32::to_le_bytes).collect();
+            let characters = b"\0\0\0\0\x01\0\0\0a\x01\0\0\0b".to_vec();
+            let output = |name, datatype, shape: &[usize], bytes: &[u8]| json!({"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": bytes.len()}});
+            let mut outputs = vec![
+                output("classes", "INT32", &[lines, 3], &classes),
+                output("scores", "FP32", &[lines, 3], &scores),
+            ];
+            let mut tensors = [classes, scores].concat();
+            if with_characters {
+                outputs.push(output("characters", "BYTES", &[3], &characters));
+                tensors.extend(characters);
+            }
+            let head =
+                json!({"model_name": "ocr", "model_version": *self.version.borrow(), "outputs": outputs})
+                    .to_string();
+            let body = [head.as_bytes(), &tensors].concat();
+            Response::builder().header(HEAD_BYTES, head.len()).body(body.into()).unwrap()
+        }
+
+        fn host(&self) -> Host {
+            let server = self.clone();
+            let infer = move |request: Request| {
+                let server = server.clone();
+                async move { server.infer(request).await }
+            };
+            Host::new().store("alphabets").upstream("ocr", infer)
+        }
+
+        /// Which outputs each call asked for, by their first letters.
+        fn asked(&self) -> Vec<String> {
+            let first = |output: &Value| output["name"].as_str().unwrap()[..2].to_owned();
+            let outputs =
+                |head: &Value| head["outputs"].as_array().unwrap().iter().map(first).collect::<Vec<_>>();
+            self.asked.borrow().iter().map(|head| outputs(head).join(" ")).collect()
+        }
+    }
+
     #[test]
-    fn real() {
-        use rimward_sdk::test::{Host, post};
-        use std::io::{Read, Write};
-        async fn forward(r: rimward_sdk::Request) -> rimward_sdk::Response {
-            let h = r.headers()["inference-header-content-length"].to_str().unwrap().to_owned();
-            let b = r.into_body().bytes().await.unwrap();
-            let mut s = std::net::TcpStream::connect("127.0.0.1:18931").unwrap();
-            write!(s, "POST /v2/models/ocr/infer HTTP/1.0\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\ninference-header-content-length: {h}\r\n\r\n", b.len()).unwrap();
-            s.write_all(&b).unwrap();
-            let mut a = Vec::new();
-            s.read_to_end(&mut a).unwrap();
-            let end = a.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-            let head = String::from_utf8_lossy(&a[..end]).to_lowercase();
-            let mut body = Vec::new();
-            let mut rest = &a[end + 4..];
-            loop {
-                let e = rest.windows(2).position(|w| w == b"\r\n").unwrap();
-                let n = usize::from_str_radix(std::str::from_utf8(&rest[..e]).unwrap(), 16).unwrap();
-                if n == 0 { break }
-                body.extend_from_slice(&rest[e + 2..e + 2 + n]);
-                rest = &rest[e + 4 + n..];
-            }
-            let n = head.lines().find_map(|l| l.strip_prefix("inference-header-content-length: ")).unwrap_or("").to_owned();
-            rimward_sdk::Response::builder().header("inference-header-content-length", n).body(body.into()).unwrap()
-        }
-        let host = Host::new().store("alphabets").upstream("ocr", forward);
-        for f in std::env::var("PHOTOS").unwrap_or_default().split_whitespace() {
-            let photo = std::fs::read(f).unwrap();
-            for _ in 0..2 {
-                let r = host.run(read, post("/read", photo.clone()));
-                println!("{f} {}", r.status());
-                let v: serde_json::Value = r.json();
-                for l in v["lines"].as_array().into_iter().flatten() { println!("  {l}"); }
-                println!("  {} {} {}", v["unread"], v["stages"], v["link"]);
-            }
-            println!("{:?}", host.log());
-            let p = Picture::decode(&photo).unwrap();
-            let l = letters::letters(&p, window(&p)).unwrap();
-            let ls = lines::lines(&l);
-            let s = Strip::cut(&p, &ls);
-            image::GrayImage::from_raw(s.width() as u32, strip::HEIGHT as u32, s.pixels.clone()).unwrap().save("/tmp/demo/strip.png").unwrap();
-            for l in &ls { println!("  L {:?}", l.bounds()); } println!("{} letters {} lines", l.len(), ls.len());
-        }
+    fn a_photo_is_read_and_only_its_lines_are_sent() {
+        let server = Server::default();
+        let answer: Value = server.host().run(read, post("/read", photo(2))).json();
+        assert_eq!(answer["lines"][0]["text"], "ab");
+        assert_eq!(answer["lines"][0]["box"], json!([95, 35, 105, 30]));
+        assert_eq!(answer["lines"].as_array().unwrap().len(), 1);
+        assert_eq!(answer["unread"], 1);
+        // Twice 105 pixels, at 32 instead of 30 pixels high.
+        assert_eq!(server.asked.borrow()[0]["inputs"][0]["shape"], json!([32, 224]));
+        assert_eq!(answer["link"]["bytes_in"], photo(2).len());
+        assert!(answer["link"]["bytes_sent"].as_u64().unwrap() > 32 * 224);
+    }
+
+    #[test]
+    fn the_characters_are_fetched_once_for_each_version_of_the_model() {
+        let server = Server::default();
+        let host = server.host();
+        let reads =
+            || assert_eq!(host.run(read, post("/read", photo(1))).json::<Value>()["lines"][0]["text"], "ab");
+        reads();
+        reads();
+        assert_eq!(server.asked(), ["cl sc ch", "cl sc"]);
+        *server.version.borrow_mut() = "2";
+        reads();
+        reads();
+        assert_eq!(server.asked()[2..], ["cl sc", "cl sc ch", "cl sc"]);
+    }
+
+    #[test]
+    fn a_photo_without_text_costs_no_call() {
+        let server = Server::default();
+        let answer: Value = server.host().run(read, post("/read", photo(0))).json();
+        assert_eq!(answer["lines"], json!([]));
+        assert_eq!(answer["link"]["bytes_sent"], 0);
+        assert!(server.asked().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_picture_is_the_callers_fault_and_what_the_server_says_its_own() {
+        let check = |host: Host, body: Vec<u8>, status: u16| {
+            assert_eq!(host.run(read, post("/read", body)).status(), status);
+        };
+        check(Host::new(), b"no picture".to_vec(), 422);
+        check(Host::new().store("alphabets").upstream("ocr", async || "not the protocol"), photo(1), 502);
+        let too_few = async || Server::default().answer(1, true);
+        check(Host::new().store("alphabets").upstream("ocr", too_few), photo(2), 502);
     }
 }

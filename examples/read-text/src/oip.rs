@@ -13,7 +13,9 @@ pub(crate) const HEAD_BYTES: &str = "inference-header-content-length";
 /// Why an answer cannot be understood.
 #[derive(Debug, Error)]
 pub(crate) enum AnswerError {
-    #[error("the answer has no binary tensors: its header `{HEAD_BYTES}` is missing or longer than the answer")]
+    #[error(
+        "the answer has no binary tensors: its header `{HEAD_BYTES}` is missing or longer than the answer"
+    )]
     NotBinary,
     #[error("the head of the answer is not what the protocol asks for")]
     Head(#[from] serde_json::Error),
@@ -138,7 +140,8 @@ impl Answer {
     }
 
     fn output(&self, name: &'static str, datatype: &'static str) -> Result<(&Output, &[u8]), AnswerError> {
-        let found = self.outputs.iter().find(|(output, _)| output.name == name && output.datatype == datatype);
+        let found =
+            self.outputs.iter().find(|(output, _)| output.name == name && output.datatype == datatype);
         let (output, bytes) = found.ok_or(AnswerError::Missing(name, datatype))?;
         Ok((output, bytes))
     }
@@ -168,19 +171,25 @@ mod tests {
         let (head_bytes, body) = request(&inputs, &["c"]);
         assert_eq!(body[head_bytes..], [7, 8, 9]);
         let head: serde_json::Value = serde_json::from_slice(&body[..head_bytes]).unwrap();
-        let tensor = |name, shape, size| {
-            json!({"name": name, "datatype": "UINT8", "shape": shape, "parameters": {"binary_data_size": size}})
-        };
-        assert_eq!(head, json!({
-            "inputs": [tensor("a", vec![1, 2], 2), tensor("b", vec![1], 1)],
-            "outputs": [{"name": "c", "parameters": {"binary_data": true}}],
-        }));
+        let tensor = |name, shape, size| json!({"name": name, "datatype": "UINT8", "shape": shape, "parameters": {"binary_data_size": size}});
+        assert_eq!(
+            head,
+            json!({
+                "inputs": [tensor("a", vec![1, 2], 2), tensor("b", vec![1], 1)],
+                "outputs": [{"name": "c", "parameters": {"binary_data": true}}],
+            })
+        );
     }
 
     #[test]
     fn tensors_are_taken_by_name_from_where_their_sizes_put_them() {
-        let outputs = [output("n", "INT32", "[2,1]", 8), output("f", "FP32", "[1,1]", 4), output("t", "BYTES", "[2]", 10)];
-        let tensors = [&[1, 0, 0, 0, 255, 255, 255, 255][..], &1.5f32.to_le_bytes(), b"\x02\0\0\0\xc3\xb6\0\0\0\0"];
+        let outputs = [
+            output("n", "INT32", "[2,1]", 8),
+            output("f", "FP32", "[1,1]", 4),
+            output("t", "BYTES", "[2]", 10),
+        ];
+        let tensors =
+            [&[1, 0, 0, 0, 255, 255, 255, 255][..], &1.5f32.to_le_bytes(), b"\x02\0\0\0\xc3\xb6\0\0\0\0"];
         let answer = answer(&outputs.join(","), &tensors.concat()).unwrap();
         assert_eq!(answer.model_version, "7");
         assert_eq!(answer.int32_rows("n").unwrap(), [[1], [-1]]);

@@ -4,14 +4,15 @@
 
 #![cfg(feature = "compile")]
 
-use anyhow::{Context, Result};
 use rimward_engine::{ChildLimits, Compiler};
 
 /// The hidden command that compiles.
 pub(crate) const COMMAND: &str = "compile-component";
 
-/// A compiler that is this very binary in another process.
-pub(crate) fn child() -> Result<Compiler> {
-    let this = std::env::current_exe().context("cannot find out which binary this is, to compile with it")?;
-    Ok(Compiler::child(this, vec![COMMAND.into()], ChildLimits::default()))
+/// This very binary, also after its file was replaced by another version.
+const THIS_BINARY: &str = "/proc/self/exe";
+
+/// A compiler that is this binary in another process.
+pub(crate) fn child() -> Compiler {
+    Compiler::child(THIS_BINARY.into(), vec![COMMAND.into()], ChildLimits::default())
 }

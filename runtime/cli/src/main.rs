@@ -14,6 +14,7 @@ mod embedded;
 mod limits;
 mod lines;
 mod local;
+mod node_file;
 mod print;
 mod runtime;
 #[cfg(feature = "compile")]

@@ -10,7 +10,7 @@ use rimward_manifest::{Colour, Problems, ReadError};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// What is printed.
@@ -132,20 +132,17 @@ fn problems<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Problems> {
 }
 
 fn colour() -> Colour {
-    match anstream::AutoStream::choice(&io::stderr()) {
-        anstream::ColorChoice::Never => Colour::Plain,
-        _ => Colour::Ansi,
-    }
+    if is_coloured() { Colour::Ansi } else { Colour::Plain }
+}
+
+/// Whether standard error shows colours.
+pub(crate) fn is_coloured() -> bool {
+    !matches!(anstream::AutoStream::choice(&io::stderr()), anstream::ColorChoice::Never)
 }
 
 /// Whether an error is only that nobody reads our output any more, as in `rimward status | head -1`.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Whether somebody watches standard error.
-pub(crate) fn is_watched() -> bool {
-    io::stderr().is_terminal()
 }
 
 /// A time as people read it: `850 µs`, `12 ms`, `3.4 s`.

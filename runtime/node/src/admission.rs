@@ -56,7 +56,8 @@ impl Admission {
     /// Takes a permit, now or within the time that a request may wait.
     pub(crate) async fn admit(&self, wanted: Wanted<'_>) -> Result<Permit, Failure> {
         let deadline = Instant::now() + self.wait;
-        let function = self.take(wanted.function, deadline).await.ok_or(Failure::Quota { what: "function" })?;
+        let function =
+            self.take(wanted.function, deadline).await.ok_or(Failure::Quota { what: "function" })?;
         let tenant = match wanted.tenant {
             Some(tenant) => Some(self.take(tenant, deadline).await.ok_or(Failure::Quota { what: "tenant" })?),
             None => None,

@@ -1,7 +1,7 @@
 //! The life of a request, in the order in which it runs.
 
-use crate::arrival::{self, Arrival};
 use crate::admission::Wanted;
+use crate::arrival::{self, Arrival};
 use crate::core::Core;
 use crate::failure::{Failure, guest_code};
 use crate::node::Shared;
@@ -82,7 +82,8 @@ where
     let wall = Wall::start(function.limits.wall);
     let over_limit = Arc::new(AtomicBool::new(false));
     let body_max = function.limits.request_body_bytes_max;
-    let request = request.map(|body| RequestBody::new(body, body_max, wall.clone(), over_limit.clone()).boxed_unsync());
+    let request =
+        request.map(|body| RequestBody::new(body, body_max, wall.clone(), over_limit.clone()).boxed_unsync());
     let invocation = Invocation {
         request_id: arrival.request_id.clone(),
         client: core.client(&function.id.tenant),
@@ -111,7 +112,8 @@ where
 
 /// A body that says it is too large is refused before the function is called.
 fn check_length<B>(request: &Request<B>, function: &Deployed) -> Result<(), Failure> {
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let max = function.limits.request_body_bytes_max;
     match length {
         Some(length) if length > max => Err(Failure::BodyTooLarge { max }),

@@ -4,8 +4,9 @@
 use crate::answer::answer;
 use crate::core::{Core, Load};
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_PENDING_RESETS, H2_PING, H2_PING_TIME,
-    H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME, HEADERS_MAX, STREAMS_AHEAD,
+    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_PENDING_RESETS,
+    H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME,
+    HEADERS_MAX, STREAMS_AHEAD,
 };
 use crate::node::Shared;
 use crate::stall::Stall;
@@ -90,13 +91,20 @@ pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Tr
 }
 
 /// Waits for room first: what the node cannot hold stays in the kernel's queue.
-async fn accept_one(node: &Arc<Shared>, listener: &tokio::net::TcpListener) -> io::Result<(TcpStream, Place)> {
+async fn accept_one(
+    node: &Arc<Shared>,
+    listener: &tokio::net::TcpListener,
+) -> io::Result<(TcpStream, Place)> {
     let permit = node.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return Ok((stream, Place::take(node, permit))),
             // The client left between its handshake and now.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) => {}
             Err(error) => return Err(error),
         }
     }
@@ -107,7 +115,10 @@ fn place_connection(core: &Arc<Core>, stream: TcpStream, transport: Transport, p
     let cores = core.node.cores();
     let connections = |load: &Load| load.connections.load(Relaxed);
     let ours = connections(core.load());
-    let least = cores.iter().min_by_key(|other| connections(&other.load)).filter(|other| connections(&other.load) + CONNECTIONS_AHEAD <= ours);
+    let least = cores
+        .iter()
+        .min_by_key(|other| connections(&other.load))
+        .filter(|other| connections(&other.load) + CONNECTIONS_AHEAD <= ours);
     let Some(other) = least else { return serve_on(core, stream, transport, place) };
     match stream.into_std() {
         Ok(stream) => {
@@ -149,7 +160,11 @@ impl Drop for Counted {
 }
 
 /// Serves one connection to its end. When the node drains, open requests are finished and no new ones are taken.
-pub(crate) async fn serve(core: &Arc<Core>, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, scheme: ClientScheme) {
+pub(crate) async fn serve(
+    core: &Arc<Core>,
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    scheme: ClientScheme,
+) {
     let builder = builder(core);
     let service = service_fn(|request| {
         let core = core.clone();
@@ -243,4 +258,3 @@ where
         self.0.spawn(future);
     }
 }
-

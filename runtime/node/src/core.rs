@@ -36,7 +36,13 @@ impl Core {
             let client = Client::new(node.client_config.clone())?;
             Ok((tenant.clone(), Arc::new(client)))
         });
-        Ok(Self { index, clients: clients.collect::<Result<_, _>>()?, node, runtime: Handle::current(), load })
+        Ok(Self {
+            index,
+            clients: clients.collect::<Result<_, _>>()?,
+            node,
+            runtime: Handle::current(),
+            load,
+        })
     }
 
     pub(crate) fn client(&self, tenant: &Name) -> Arc<Client> {

@@ -12,10 +12,13 @@ use rimward_bundle::{Bundle, Component};
 use rimward_capability::{Function, Grants, Refused, config, http, keyvalue, logging};
 use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, limits as engine_limits};
 use rimward_manifest::{
-    AboveCeiling, AllowNet, App, Bind, FileAt, FunctionLimits, HostName, Name, Port, RouteTable, StoreKind, Tenant,
+    AboveCeiling, AllowNet, App, Bind, FileAt, FunctionLimits, HostName, Name, Port, RouteTable, StoreKind,
+    Tenant,
 };
 use rimward_store::{Durability, OpenError, StoreId, Stores};
-use rimward_upstream::{Allowed, Egress, HostPattern, Identity, Reach, Secret, Timeouts, Upstream, UpstreamConfig, UpstreamError};
+use rimward_upstream::{
+    Allowed, Egress, HostPattern, Identity, Reach, Secret, Timeouts, Upstream, UpstreamConfig, UpstreamError,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -68,7 +71,9 @@ pub enum InstallError {
         above: Vec<AboveCeiling>,
     },
     /// A function may hold more memory than its tenant altogether.
-    #[error("function `{function}` may hold {declared} bytes of memory, more than the {quota} of its tenant altogether")]
+    #[error(
+        "function `{function}` may hold {declared} bytes of memory, more than the {quota} of its tenant altogether"
+    )]
     AboveQuota {
         /// The function.
         function: Name,
@@ -78,7 +83,10 @@ pub enum InstallError {
         quota: u64,
     },
     /// A host belongs to somebody else.
-    #[error("the route `{route}` is on a host that does not belong to tenant `{tenant}`, which has {}", hosts_text(hosts))]
+    #[error(
+        "the route `{route}` is on a host that does not belong to tenant `{tenant}`, which has {}",
+        hosts_text(hosts)
+    )]
     Host {
         /// The route with its host.
         route: String,
@@ -88,7 +96,9 @@ pub enum InstallError {
         hosts: Vec<HostName>,
     },
     /// Two apps answer the same requests.
-    #[error("the route `{route}` of app `{app}` answers the same requests as `{existing}` of app `{owner}`: change one of them, or give them different hosts")]
+    #[error(
+        "the route `{route}` of app `{app}` answers the same requests as `{existing}` of app `{owner}`: change one of them, or give them different hosts"
+    )]
     Conflict {
         /// The app that was to be installed.
         app: Name,
@@ -100,7 +110,9 @@ pub enum InstallError {
         existing: String,
     },
     /// A secret is not bound.
-    #[error("the app needs the secret `{name}`: bind it in node.toml with `[secret.{name}]` and `file = \"...\"` or `env = \"...\"`")]
+    #[error(
+        "the app needs the secret `{name}`: bind it in node.toml with `[secret.{name}]` and `file = \"...\"` or `env = \"...\"`"
+    )]
     NoSecret {
         /// Its name.
         name: Name,
@@ -176,7 +188,9 @@ pub enum InstallError {
         source: Refused,
     },
     /// A function cannot be reused as its manifest asks.
-    #[error("function `{function}` asks for `reuse`, but its instance did not answer a second request ({reason}): remove `reuse`; JavaScript components answer once for each instance")]
+    #[error(
+        "function `{function}` asks for `reuse`, but its instance did not answer a second request ({reason}): remove `reuse`; JavaScript components answer once for each instance"
+    )]
     Reuse {
         /// The function.
         function: Name,
@@ -205,9 +219,16 @@ struct Install<'a> {
     private_origins: BTreeSet<String>,
 }
 
-pub(crate) async fn install(node: &Arc<Shared>, bundle: Bundle, placement: Placement) -> Result<Installed, InstallError> {
+pub(crate) async fn install(
+    node: &Arc<Shared>,
+    bundle: Bundle,
+    placement: Placement,
+) -> Result<Installed, InstallError> {
     let started = Instant::now();
-    let tenant = node.tenants.get(&placement.tenant).ok_or_else(|| InstallError::NoTenant(placement.tenant.clone()))?;
+    let tenant = node
+        .tenants
+        .get(&placement.tenant)
+        .ok_or_else(|| InstallError::NoTenant(placement.tenant.clone()))?;
     let mut install = Install {
         node,
         bundle: &bundle,
@@ -229,7 +250,9 @@ pub(crate) async fn install(node: &Arc<Shared>, bundle: Bundle, placement: Place
     }
     siblings.complete(&functions);
     for (name, function) in &functions {
-        crate::node::check_reuse(node, function).await.map_err(|reason| InstallError::Reuse { function: name.clone(), reason })?;
+        crate::node::check_reuse(node, function)
+            .await
+            .map_err(|reason| InstallError::Reuse { function: name.clone(), reason })?;
     }
     let revision = Arc::new(Revision {
         digest: bundle.revision.clone(),
@@ -260,8 +283,10 @@ fn route_text(trigger: &rimward_manifest::HttpTrigger) -> String {
 
 fn read_secrets(node: &Shared, app: &App, tenant: &Name) -> Result<BTreeMap<Name, String>, InstallError> {
     let read = |name: &Name| {
-        let bound = node.file.secret(tenant, name).ok_or_else(|| InstallError::NoSecret { name: name.clone() })?;
-        let value = secrets::read(bound).map_err(|source| InstallError::Secret { name: name.clone(), source })?;
+        let bound =
+            node.file.secret(tenant, name).ok_or_else(|| InstallError::NoSecret { name: name.clone() })?;
+        let value =
+            secrets::read(bound).map_err(|source| InstallError::Secret { name: name.clone(), source })?;
         Ok((name.clone(), value))
     };
     app.secrets().into_iter().map(read).collect()
@@ -272,8 +297,13 @@ async fn load(node: &Arc<Shared>, bundle: &Bundle) -> Result<BTreeMap<Name, Code
     let mut codes = BTreeMap::new();
     for (name, component) in &bundle.components {
         let (node, component) = (node.clone(), component.clone());
-        let loaded = tokio::task::spawn_blocking(move || load_one(&node, &component)).await.map_err(|_| InstallError::Stopped)?;
-        codes.insert(name.clone(), loaded.map_err(|source| InstallError::Load { function: name.clone(), source })?);
+        let loaded = tokio::task::spawn_blocking(move || load_one(&node, &component))
+            .await
+            .map_err(|_| InstallError::Stopped)?;
+        codes.insert(
+            name.clone(),
+            loaded.map_err(|source| InstallError::Load { function: name.clone(), source })?,
+        );
     }
     Ok(codes)
 }
@@ -285,11 +315,13 @@ fn load_one(node: &Shared, component: &Component) -> Result<Code, LoadError> {
     });
     match precompiled {
         // The bundle is a folder that the operator named in node.toml: whoever writes there may also replace the node.
-        Some((generation, trusted_code)) if node.trust_precompiled => node.engine.load(Source::TrustedPrecompiled {
-            generation,
-            digest: *component.digest.as_bytes(),
-            trusted_code,
-        }),
+        Some((generation, trusted_code)) if node.trust_precompiled => {
+            node.engine.load(Source::TrustedPrecompiled {
+                generation,
+                digest: *component.digest.as_bytes(),
+                trusted_code,
+            })
+        }
         _ => node.engine.load(Source::Wasm(&component.bytes)),
     }
 }
@@ -315,20 +347,27 @@ impl Install<'_> {
 
     fn upstreams(&mut self) -> Result<BTreeMap<Name, Arc<Upstream>>, InstallError> {
         let app = &self.bundle.app;
-        if let Some(upstream) = self.placement.bind.upstreams.keys().find(|name| !app.upstreams.contains_key(*name)) {
+        if let Some(upstream) =
+            self.placement.bind.upstreams.keys().find(|name| !app.upstreams.contains_key(*name))
+        {
             return Err(InstallError::Binding { app: app.name.clone(), upstream: upstream.clone() });
         }
         let mut upstreams = BTreeMap::new();
         for (name, declared) in &app.upstreams {
             let config = self.upstream_config(name, declared)?;
             let upstream = Upstream::new(config, &self.node.client_config.roots);
-            let upstream = upstream.map_err(|source| InstallError::Upstream { name: name.clone(), source })?;
+            let upstream =
+                upstream.map_err(|source| InstallError::Upstream { name: name.clone(), source })?;
             upstreams.insert(name.clone(), Arc::new(upstream));
         }
         Ok(upstreams)
     }
 
-    fn upstream_config(&mut self, name: &Name, declared: &rimward_manifest::Upstream) -> Result<UpstreamConfig, InstallError> {
+    fn upstream_config(
+        &mut self,
+        name: &Name,
+        declared: &rimward_manifest::Upstream,
+    ) -> Result<UpstreamConfig, InstallError> {
         let binding = self.placement.bind.upstreams.get(name).cloned().unwrap_or_default();
         let bound = declared.clone().bind(&binding);
         let mut config = UpstreamConfig::new(bound.url.get().as_str());
@@ -348,7 +387,10 @@ impl Install<'_> {
         if let Some(certificate) = &bound.client_certificate {
             let key = self.secrets.get(&certificate.key);
             let key = key.ok_or_else(|| InstallError::NoSecret { name: certificate.key.clone() })?;
-            config.identity = Some(Identity { certificates_pem: self.file(&certificate.cert)?, key_pem: Secret::new(&**key) });
+            config.identity = Some(Identity {
+                certificates_pem: self.file(&certificate.cert)?,
+                key_pem: Secret::new(&**key),
+            });
         }
         config.allowed = binding.allow.iter().map(allowed).collect();
         if self.node.profile == Profile::Dev {
@@ -363,7 +405,9 @@ impl Install<'_> {
         let addresses: Vec<IpAddr> = match url.host() {
             Some(url::Host::Ipv4(ip)) => vec![ip.into()],
             Some(url::Host::Ipv6(ip)) => vec![ip.into()],
-            Some(url::Host::Domain("localhost")) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            Some(url::Host::Domain("localhost")) => {
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            }
             _ => return,
         };
         if addresses.iter().any(|ip| rimward_upstream::reach(*ip) != Reach::Public) {
@@ -374,7 +418,9 @@ impl Install<'_> {
 
     fn file(&self, file: &FileAt) -> Result<Vec<u8>, InstallError> {
         match file {
-            FileAt::App(path) => Ok(self.bundle.files.get(path).expect("a bundle has every file that its app names").to_vec()),
+            FileAt::App(path) => {
+                Ok(self.bundle.files.get(path).expect("a bundle has every file that its app names").to_vec())
+            }
             FileAt::Node(path) => {
                 std::fs::read(path).map_err(|source| InstallError::File { path: path.clone(), source })
             }
@@ -391,13 +437,17 @@ impl Install<'_> {
                 StoreKind::Memory => &self.node.memory_stores,
                 StoreKind::Durable => &self.node.stores,
             };
-            let id = StoreId::new(self.placement.tenant.as_str(), app.name.as_str(), name.as_str()).expect("names are DNS labels");
+            let id = StoreId::new(self.placement.tenant.as_str(), app.name.as_str(), name.as_str())
+                .expect("names are DNS labels");
             let durability = match declared.durability {
                 rimward_manifest::Durability::Commit => Durability::Commit,
                 rimward_manifest::Durability::Interval => Durability::Interval(crate::limits::STORE_INTERVAL),
             };
             let settings = rimward_store::Settings { durability, ..rimward_store::Settings::default() };
-            let store = from.open(&id, settings).await.map_err(|source| InstallError::Store { name: name.clone(), source })?;
+            let store = from
+                .open(&id, settings)
+                .await
+                .map_err(|source| InstallError::Store { name: name.clone(), source })?;
             stores.insert(name.clone(), store);
         }
         Ok(stores)
@@ -413,25 +463,37 @@ impl Install<'_> {
     ) -> Result<Grants, InstallError> {
         let function = &self.bundle.app.functions[name];
         let refused = |reason: String| InstallError::Grant { function: name.clone(), reason };
-        let hosts = function.hosts.iter().map(|host| host.to_string().parse::<HostPattern>().map_err(|error| refused(error.to_string())));
+        let hosts = function
+            .hosts
+            .iter()
+            .map(|host| host.to_string().parse::<HostPattern>().map_err(|error| refused(error.to_string())));
         let mut values = function.config.clone();
         for (key, value) in &self.placement.bind.config {
             values.entry(key.clone()).and_modify(|declared| declared.clone_from(value));
         }
-        values.extend(function.secrets.iter().map(|secret| (secret.to_string(), self.secrets[secret].clone())));
+        values
+            .extend(function.secrets.iter().map(|secret| (secret.to_string(), self.secrets[secret].clone())));
         let text = |names: &BTreeSet<Name>| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
         let id = self.id(name);
         let logs = Arc::new(FunctionLogs { id, observer: self.node.observer.clone() });
         Ok(Grants {
             http: http::Grant {
                 egress: Arc::new(Egress::new(hosts.collect::<Result<_, _>>()?, Vec::new())),
-                upstreams: Arc::new(function.upstreams.iter().map(|name| (name.to_string(), upstreams[name].clone())).collect()),
+                upstreams: Arc::new(
+                    function
+                        .upstreams
+                        .iter()
+                        .map(|name| (name.to_string(), upstreams[name].clone()))
+                        .collect(),
+                ),
                 functions: Arc::new(text(&function.functions)),
                 invoke: siblings,
                 in_flight_max: limits.outgoing as usize,
             },
             config: config::grant(values).map_err(|error| refused(error.to_string()))?,
-            keyvalue: keyvalue::grant(function.stores.iter().map(|name| (name.to_string(), stores[name].clone())).collect()),
+            keyvalue: keyvalue::grant(
+                function.stores.iter().map(|name| (name.to_string(), stores[name].clone())).collect(),
+            ),
             logging: logging::grant(logs, Some(limits.log_bytes_per_second)),
         })
     }
@@ -444,7 +506,13 @@ impl Install<'_> {
         }
     }
 
-    fn deployed(&self, name: &Name, code: &Code, grants: Grants, limits: FunctionLimits) -> Result<Deployed, InstallError> {
+    fn deployed(
+        &self,
+        name: &Name,
+        code: &Code,
+        grants: Grants,
+        limits: FunctionLimits,
+    ) -> Result<Deployed, InstallError> {
         let guest = GuestLimits {
             memory_bytes: usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX),
             table_elements: engine_limits::TABLE_ELEMENTS,
@@ -470,7 +538,8 @@ impl Install<'_> {
         let key = (self.placement.tenant.clone(), self.bundle.app.name.clone());
         let mut apps = self.node.apps();
         let mut next = apps.clone();
-        let entry = crate::node::Placed { revision: revision.clone(), app: Arc::new(self.bundle.app.clone()) };
+        let entry =
+            crate::node::Placed { revision: revision.clone(), app: Arc::new(self.bundle.app.clone()) };
         let replaced = next.insert(key.clone(), entry).map(|old| old.revision);
         // The others first, so that a conflict is told as this app's.
         let others = next.iter().filter(|(other, _)| **other != key);
@@ -506,11 +575,13 @@ impl Install<'_> {
                 }
             };
             for host in &hosts {
-                table.insert(host, &trigger.route, function.clone()).map_err(|conflict| InstallError::Conflict {
-                    app: app.clone(),
-                    route: conflict.route.to_string(),
-                    owner: conflict.owner.id.app.clone(),
-                    existing: conflict.existing.to_string(),
+                table.insert(host, &trigger.route, function.clone()).map_err(|conflict| {
+                    InstallError::Conflict {
+                        app: app.clone(),
+                        route: conflict.route.to_string(),
+                        owner: conflict.owner.id.app.clone(),
+                        existing: conflict.existing.to_string(),
+                    }
                 })?;
             }
         }

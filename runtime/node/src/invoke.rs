@@ -28,7 +28,8 @@ impl Siblings {
     }
 
     pub(crate) fn complete(&self, functions: &BTreeMap<Name, Arc<Deployed>>) {
-        let functions = functions.iter().map(|(name, function)| (name.clone(), Arc::downgrade(function))).collect();
+        let functions =
+            functions.iter().map(|(name, function)| (name.clone(), Arc::downgrade(function))).collect();
         self.functions.set(functions).expect("a revision is completed once");
     }
 
@@ -54,7 +55,12 @@ impl Invoke for Siblings {
     }
 }
 
-async fn call(core: &Arc<Core>, function: &Arc<Deployed>, request: http::Request<WasiBody>, depth: u8) -> http::Response<WasiBody> {
+async fn call(
+    core: &Arc<Core>,
+    function: &Arc<Deployed>,
+    request: http::Request<WasiBody>,
+    depth: u8,
+) -> http::Response<WasiBody> {
     let arrival = Arrival::of(&request);
     let called = match depth > rimward_capability::limits::CALL_DEPTH {
         true => Err(Failure::Depth { max: rimward_capability::limits::CALL_DEPTH }),
@@ -71,4 +77,3 @@ async fn call(core: &Arc<Core>, function: &Arc<Deployed>, request: http::Request
 fn cut_short(_: ReplyError) -> HttpError {
     HttpError::HttpResponseIncomplete
 }
-

@@ -19,15 +19,22 @@ pub struct ListenError {
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => ": another program listens there; stop it or choose another port (0 picks a free one)",
-        io::ErrorKind::PermissionDenied => ": ports below 1024 need the right to bind them; choose a higher one",
+        io::ErrorKind::AddrInUse => {
+            ": another program listens there; stop it or choose another port (0 picks a free one)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            ": ports below 1024 need the right to bind them; choose a higher one"
+        }
         io::ErrorKind::AddrNotAvailable => ": this machine does not have that address",
         _ => "",
     }
 }
 
 /// As many sockets on `address` as asked for, and the address with its port.
-pub(crate) fn bind(address: SocketAddr, sockets: usize) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
+pub(crate) fn bind(
+    address: SocketAddr,
+    sockets: usize,
+) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
     let fail = |source| ListenError { address, source };
     // Fails if anybody else listens there, with or without the option.
     let probe = socket(address, Share::No).map_err(fail)?;

@@ -17,7 +17,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Seconds; from a reply out of memory to a slow upstream.
-const DURATION_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+const DURATION_BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FunctionLabels {
@@ -116,14 +117,23 @@ impl Metrics {
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let r = &mut *registry;
-        r.register("requests", "Requests that a function was called for, by class of status", self.requests.clone());
+        r.register(
+            "requests",
+            "Requests that a function was called for, by class of status",
+            self.requests.clone(),
+        );
         r.register_with_unit(
             "request_duration",
             "From arrival to the end of the reply",
             Unit::Seconds,
             self.durations.clone(),
         );
-        r.register_with_unit("function_cpu", "CPU time that a function spent", Unit::Seconds, self.cpu.clone());
+        r.register_with_unit(
+            "function_cpu",
+            "CPU time that a function spent",
+            Unit::Seconds,
+            self.cpu.clone(),
+        );
         r.register_with_unit(
             "function_memory_peak",
             "The most linear memory that an instance of a function has held",
@@ -132,9 +142,17 @@ impl Metrics {
         );
         r.register("function_running", "Invocations of a function under way", self.running.clone());
         r.register("function_failures", "Failures of a function, by code", self.failures.clone());
-        r.register("function_instances", "Invocations by the instance they got: fresh or reused", self.instances.clone());
+        r.register(
+            "function_instances",
+            "Invocations by the instance they got: fresh or reused",
+            self.instances.clone(),
+        );
         r.register("function_log_dropped", "Log lines over a function's rate", self.log_dropped.clone());
-        r.register("requests_refused", "Requests that no function was called for, by code", self.refused.clone());
+        r.register(
+            "requests_refused",
+            "Requests that no function was called for, by code",
+            self.refused.clone(),
+        );
         r.register("connections", "Open client connections", self.connections.clone());
         r.register("permits", "Invocations that may run at once", self.permits.clone());
         r.register("permits_taken", "Invocations under way", self.permits_taken.clone());
@@ -196,7 +214,13 @@ impl FunctionMetrics {
         if reused { &self.reused } else { &self.fresh }.inc();
     }
 
-    pub(crate) fn closed(&self, status: Option<StatusCode>, outcome: Outcome, usage: &Usage, duration: Duration) {
+    pub(crate) fn closed(
+        &self,
+        status: Option<StatusCode>,
+        outcome: Outcome,
+        usage: &Usage,
+        duration: Duration,
+    ) {
         self.running.dec();
         self.duration.observe(duration.as_secs_f64());
         self.cpu.inc_by(usage.cpu().as_secs_f64());

@@ -183,7 +183,8 @@ impl Node {
     pub fn start(options: Options) -> Result<Self, StartError> {
         let cores = options.file.node.cores.map_or_else(available_cores, |cores| cores.get() as usize);
         let mut addresses = Addresses::default();
-        let certificates = options.file.tls.as_ref().map(|tls| Certificates::read(tls.certificates.clone())).transpose()?;
+        let certificates =
+            options.file.tls.as_ref().map(|tls| Certificates::read(tls.certificates.clone())).transpose()?;
         let bound = bind_all(&options.file, certificates.as_ref(), cores, &mut addresses)?;
         let (ops, listeners) = (bound.ops, bound.by_core);
         let shared = Arc::new(shared(options, cores, &addresses)?);
@@ -253,7 +254,11 @@ impl Node {
     }
 
     /// Calls one function without a connection. The reply is collected.
-    pub async fn invoke(&self, function: &FunctionId, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, InvokeFailure> {
+    pub async fn invoke(
+        &self,
+        function: &FunctionId,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, InvokeFailure> {
         let found = self.shared.find(function).ok_or_else(|| InvokeFailure::NoFunction(function.clone()))?;
         let core = self.shared.core_of_this_thread();
         let runtime = core.runtime.clone();
@@ -272,17 +277,25 @@ impl Node {
     }
 
     /// Answers one request as if it had come over a connection: routed, admitted, called.
-    pub async fn answer(&self, request: http::Request<Bytes>) -> Result<rimward_capability::Reply, InvokeFailure> {
+    pub async fn answer(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<rimward_capability::Reply, InvokeFailure> {
         let core = self.shared.core_of_this_thread();
         let runtime = core.runtime.clone();
-        let running = runtime.spawn(async move { answer::answer(&core, request.map(Full::new), ClientScheme::Http).await });
+        let running = runtime
+            .spawn(async move { answer::answer(&core, request.map(Full::new), ClientScheme::Http).await });
         running.await.map_err(|_| InvokeFailure::Stopped)
     }
 
     /// What it is doing.
     pub fn status(&self) -> Status {
         let shared = &self.shared;
-        let apps = shared.apps().iter().map(|((tenant, app), placed)| app_status(tenant, app, &placed.revision)).collect();
+        let apps = shared
+            .apps()
+            .iter()
+            .map(|((tenant, app), placed)| app_status(tenant, app, &placed.revision))
+            .collect();
         Status {
             version: env!("CARGO_PKG_VERSION"),
             state: shared.state(),
@@ -492,7 +505,11 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
         trust_precompiled: true,
         tenant_permits: tenants.iter().filter_map(quota).collect(),
         tenants,
-        admission: Admission::new(file.limits.concurrency.get(), file.limits.queue, file.limits.queue_wait.get()),
+        admission: Admission::new(
+            file.limits.concurrency.get(),
+            file.limits.queue,
+            file.limits.queue_wait.get(),
+        ),
         connections: Arc::new(Semaphore::new(file.limits.connections.get() as usize)),
         metrics: Metrics::new(),
         observer: options.observer,
@@ -601,7 +618,8 @@ pub(crate) async fn check_reuse(node: &Arc<Shared>, function: &Arc<Deployed>) ->
                 .expect("the request is a constant");
             let arrival = Arrival::of(&request);
             let called = answer::call(&core, &function, request, &arrival, ClientScheme::Http, 0).await;
-            let reply = called.map_err(|failure| format!("the {attempt} request: {}", answer::chain(&failure)))?;
+            let reply =
+                called.map_err(|failure| format!("the {attempt} request: {}", answer::chain(&failure)))?;
             reply.into_body().collect().await.map_err(|error| answer::chain(&error))?;
         }
         Ok(())
@@ -612,4 +630,3 @@ pub(crate) async fn check_reuse(node: &Arc<Shared>, function: &Arc<Deployed>) ->
         Err(_) => Err("it took too long".to_owned()),
     }
 }
-

@@ -23,7 +23,8 @@ const CONNECTIONS: usize = 32;
 /// How long one of them may last.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
 
-const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Serves until the node is gone. It goes on while the node drains, so that `/readyz` can say so.

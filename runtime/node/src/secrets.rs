@@ -48,7 +48,8 @@ pub(crate) fn read(secret: &Secret) -> Result<String, SecretError> {
                 return Err(SecretError::TooLarge { path: path.clone() });
             }
             let text = String::from_utf8(bytes).map_err(|_| SecretError::NotText { path: path.clone() })?;
-            let value = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
+            let value =
+                text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
             Ok(value.to_owned())
         }
     }

@@ -1,0 +1,112 @@
+//! The operations of the admin API. Each handler takes who asks, does one thing, and answers with a resource or a
+//! [`Problem`]. The OpenAPI document is made from these very handlers.
+
+use crate::identity::Identity;
+use crate::limits::{BODY_BYTES, DRAIN_DEFAULT, DRAIN_MAX};
+use crate::resource::{Drain, DrainState, Functions, Problem, Status};
+use axum::extract::{DefaultBodyLimit, Extension, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use rimward_node::{Drained, Node};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::openapi::OpenApi;
+use utoipa::{IntoParams, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Rimward node",
+    description = "The admin API of one node. On a unix socket; only the node's user and root may enter."
+))]
+struct Document;
+
+/// The API's OpenAPI document.
+pub fn openapi() -> OpenApi {
+    described().split_for_parts().1
+}
+
+pub(crate) fn router(node: Arc<Node>) -> Router {
+    let (router, _) = described().split_for_parts();
+    router
+        .fallback(|| async {
+            Refusal(StatusCode::NOT_FOUND, "rimward.admin.no-such-resource", "there is no such resource")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(node)
+}
+
+fn described() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status))
+        .routes(routes!(functions))
+        .routes(routes!(drain))
+}
+
+/// What the node is doing, and its apps.
+#[utoipa::path(get, path = "/v1/status", tag = "node", responses(
+    (status = 200, description = "The node, now", body = Status),
+))]
+async fn status(State(node): State<Arc<Node>>, Extension(_who): Extension<Identity>) -> Json<Status> {
+    Json(node.status().into())
+}
+
+/// Every function of the node.
+#[utoipa::path(get, path = "/v1/functions", tag = "functions", responses(
+    (status = 200, description = "The functions, by full name", body = Functions),
+))]
+async fn functions(State(node): State<Arc<Node>>, Extension(_who): Extension<Identity>) -> Json<Functions> {
+    let status = Status::from(node.status());
+    Json(Functions { functions: status.apps.into_iter().flat_map(|app| app.functions).collect() })
+}
+
+/// How a drain is asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "kebab-case")]
+struct DrainQuery {
+    /// Seconds that open requests have; 30 where nothing is said, at most 300.
+    within_s: Option<u64>,
+}
+
+/// Takes no new requests and waits for the open ones.
+#[utoipa::path(post, path = "/v1/drain", tag = "node", params(DrainQuery), responses(
+    (status = 200, description = "The node takes no more requests", body = Drain),
+    (status = 400, description = "The time is too long", body = Problem, content_type = "application/problem+json"),
+))]
+async fn drain(
+    State(node): State<Arc<Node>>,
+    Extension(who): Extension<Identity>,
+    query: Result<Query<DrainQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Drain>, Refusal> {
+    let bad = Refusal(
+        StatusCode::BAD_REQUEST,
+        "rimward.admin.bad-query",
+        "`within-s` is a number of seconds, at most 300",
+    );
+    let Ok(Query(DrainQuery { within_s })) = query else { return Err(bad) };
+    let within = within_s.map_or(DRAIN_DEFAULT, Duration::from_secs);
+    if within > DRAIN_MAX {
+        return Err(bad);
+    }
+    tracing::info!(?who, within_s = within.as_secs(), "a drain was asked for");
+    Ok(Json(match node.drain(within).await {
+        Drained::Finished => Drain { state: DrainState::Finished, connections: 0 },
+        Drained::CutOff { connections } => Drain { state: DrainState::CutOff, connections },
+    }))
+}
+
+/// A request that was not carried out.
+struct Refusal(StatusCode, &'static str, &'static str);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(status, code, title) = self;
+        let problem = Problem { title: title.to_owned(), status: status.as_u16(), code: code.to_owned() };
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, kind, Json(problem)).into_response()
+    }
+}

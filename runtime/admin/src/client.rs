@@ -1,0 +1,125 @@
+//! The other end of the socket, for programs on the same machine. One connection for each call: calls are rare.
+
+use crate::limits::{DRAIN_MAX, REPLY_BYTES, REPLY_TIME};
+use crate::resource::{Drain, Functions, Problem, Status};
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// Talks to a running node.
+#[derive(Debug, Clone)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there.
+    #[error("no node answers on `{}`{}", socket.display(), remedy(source))]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection failed.
+    #[error("the connection to the node failed")]
+    Http(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The node took too long.
+    #[error("the node did not answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// The node refused.
+    #[error("the node refused: {} ({})", .0.title, .0.code)]
+    Refused(Problem),
+    /// The reply is of another version.
+    #[error("the node's reply is not understood: is it of another version?")]
+    Reply(#[source] serde_json::Error),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ": is it running? `--socket PATH` names another socket, `admin.socket` in node.toml moves it"
+        }
+        io::ErrorKind::PermissionDenied => ": only the node's own user and root may ask it",
+        _ => "",
+    }
+}
+
+impl Client {
+    /// A client of the node behind `socket`. Connects at each call.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// Where it connects.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// What the node is doing.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.call(Method::GET, "/v1/status", REPLY_TIME).await
+    }
+
+    /// The node's functions.
+    pub async fn functions(&self) -> Result<Functions, ClientError> {
+        self.call(Method::GET, "/v1/functions", REPLY_TIME).await
+    }
+
+    /// Drains the node; open requests have `within`.
+    pub async fn drain(&self, within: Duration) -> Result<Drain, ClientError> {
+        let path = format!("/v1/drain?within-s={}", within.as_secs());
+        self.call(Method::POST, &path, DRAIN_MAX + REPLY_TIME).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        time: Duration,
+    ) -> Result<T, ClientError> {
+        let calling = self.exchange(method, path);
+        let (status, body) =
+            tokio::time::timeout(time, calling).await.map_err(|_| ClientError::Timeout(time))??;
+        match status.is_success() {
+            true => serde_json::from_slice(&body).map_err(ClientError::Reply),
+            false => Err(ClientError::Refused(serde_json::from_slice(&body).map_err(ClientError::Reply)?)),
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> Result<(http::StatusCode, Bytes), ClientError> {
+        let connect = |source| ClientError::Connect { socket: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket).await.map_err(connect)?;
+        let http = |error: hyper::Error| ClientError::Http(error.into());
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
+        let request = Request::builder().method(method).uri(path).header(http::header::HOST, "node");
+        let request = request.body(Empty::<Bytes>::new()).expect("paths are our own");
+        let exchanging = async {
+            let reply = sender.send_request(request).await.map_err(http)?;
+            let status = reply.status();
+            let body =
+                Limited::new(reply.into_body(), REPLY_BYTES).collect().await.map_err(ClientError::Http)?;
+            Ok((status, body.to_bytes()))
+        };
+        // The connection is driven here and ends with the exchange.
+        tokio::pin!(exchanging);
+        tokio::select! {
+            biased;
+            done = &mut exchanging => done,
+            ended = connection => {
+                ended.map_err(http)?;
+                exchanging.await
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The log of a node in production: what the node says of itself, what functions log, and a line for each request that
+//! failed, or for each one. All of it goes through `tracing` and one writer, as text or as JSON.
+
+use crate::lines::Lines;
+use crate::print::printable;
+use anyhow::{Context, Result};
+use rimward_capability::Level;
+use rimward_manifest::{Log, LogFormat, LogLevel, LogRequests};
+use rimward_node::{LogLine, Observer, Outcome, RequestLine};
+use std::sync::Arc;
+use tracing::field::display;
+use tracing::level_filters::LevelFilter;
+
+/// Sets up `tracing` for this process, and returns what hears of requests and of functions' lines.
+pub(super) fn start(settings: &Log, lines: &Lines) -> Result<Arc<dyn Observer>> {
+    let lines = lines.clone();
+    let colours = settings.format == LogFormat::Text && crate::print::is_coloured();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(filter(settings.level))
+        .with_ansi(colours)
+        .with_writer(move || lines.clone());
+    let set = match settings.format {
+        LogFormat::Text => tracing::subscriber::set_global_default(subscriber.finish()),
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish())
+        }
+    };
+    set.context("the log is set up twice")?;
+    Ok(Arc::new(ToTracing { requests: settings.requests }))
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+struct ToTracing {
+    requests: LogRequests,
+}
+
+impl Observer for ToTracing {
+    fn request(&self, line: &RequestLine<'_>) {
+        match (line.outcome, self.requests) {
+            (Outcome::Answered, LogRequests::Failures) => {}
+            (Outcome::Answered, LogRequests::All) => request(line, level(line.outcome), "answered", None),
+            (Outcome::Failed(code), _) => request(line, level(line.outcome), "failed", Some(code)),
+            (Outcome::CutShort(code), _) => request(line, level(line.outcome), "cut short", Some(code)),
+            (Outcome::Abandoned, _) => request(line, level(line.outcome), "abandoned", None),
+        }
+    }
+
+    fn log(&self, line: &LogLine<'_>) {
+        let (function, request_id, context) = (display(line.function), line.request_id, line.context);
+        let text = printable(line.text);
+        /// The level of an event is fixed where it stands.
+        macro_rules! at {
+            ($level:ident) => {
+                tracing::$level!(target: "function", %function, request_id, context, "{text}")
+            };
+        }
+        match line.level {
+            Level::Trace => at!(trace),
+            Level::Debug => at!(debug),
+            Level::Info => at!(info),
+            Level::Warn => at!(warn),
+            Level::Error | Level::Critical => at!(error),
+        }
+    }
+}
+
+/// How important the end of a request is: the node's own failures come first, a caller's mistakes last.
+fn level(outcome: Outcome) -> tracing::Level {
+    match outcome {
+        Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.node.") => tracing::Level::ERROR,
+        Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.guest.") => tracing::Level::WARN,
+        Outcome::Failed(_) | Outcome::CutShort(_) | Outcome::Answered | Outcome::Abandoned => tracing::Level::INFO,
+    }
+}
+
+fn request(line: &RequestLine<'_>, level: tracing::Level, end: &str, code: Option<&str>) {
+    let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
+    macro_rules! at {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "request",
+                request_id = line.request_id,
+                trace_id = line.trace_id,
+                method = line.method,
+                path = %printable(line.path),
+                function = line.function.map(display),
+                revision = line.revision,
+                status = line.status,
+                code,
+                cause = line.cause,
+                duration_ms = milliseconds(line.duration),
+                cpu_ms = milliseconds(line.cpu),
+                memory_bytes = line.memory_bytes,
+                "{end}"
+            )
+        };
+    }
+    match level {
+        tracing::Level::ERROR => at!(error),
+        tracing::Level::WARN => at!(warn),
+        _ => at!(info),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_as_important_as_whose_fault_it_is() {
+        let check = |outcome, expected| assert_eq!(level(outcome), expected);
+        check(Outcome::Failed("rimward.node.full"), tracing::Level::ERROR);
+        check(Outcome::CutShort("rimward.guest.stream"), tracing::Level::WARN);
+        check(Outcome::Failed("rimward.caller.no-route"), tracing::Level::INFO);
+        check(Outcome::Abandoned, tracing::Level::INFO);
+    }
+}
