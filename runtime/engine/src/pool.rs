@@ -47,15 +47,19 @@ impl Machine {
         }
     }
 
-    /// Slots to ask for. Each takes a handful of mappings: two memories, four tables, one stack.
+    /// Slots to ask for where nobody says how many.
     pub fn slots(&self) -> u32 {
+        self.cores.saturating_mul(limits::SLOTS_PER_CORE).clamp(limits::SLOTS_MIN, self.slots_max())
+    }
+
+    /// Slots that memory and mappings allow at the most. Each takes a handful of mappings: two memories, four tables, one
+    /// stack.
+    pub fn slots_max(&self) -> u32 {
         const MAPPINGS_PER_SLOT: u64 = 16;
         let by_memory = self.memory_bytes / 2 / limits::SLOT_MEMORY_BYTES;
         let by_mappings = self.mappings_max / 2 / MAPPINGS_PER_SLOT;
         let bound = u32::try_from(by_memory.min(by_mappings)).unwrap_or(u32::MAX);
-        (self.cores.saturating_mul(limits::SLOTS_PER_CORE))
-            .min(bound)
-            .clamp(limits::SLOTS_MIN, limits::SLOTS_MAX)
+        bound.clamp(limits::SLOTS_MIN, limits::SLOTS_MAX)
     }
 }
 

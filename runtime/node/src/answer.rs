@@ -9,12 +9,14 @@ use crate::observe::{Outcome, RequestLine};
 use crate::reply;
 use crate::revision::{Deployed, Used};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use rimward_capability::{
     ClientScheme, Closing, GuestFailure, Invocation, Reply, RequestBody, StreamLimits, Wall,
 };
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -28,7 +30,9 @@ where
 {
     let arrival = Arrival::of(&request);
     let seen = Seen::of(&request);
-    let mut reply = match route_and_call(core, request, &arrival, scheme).await {
+    // A panic of ours costs this request and no other.
+    let called = AssertUnwindSafe(route_and_call(core, request, &arrival, scheme)).catch_unwind().await;
+    let mut reply = match called.unwrap_or_else(|_reported| Err(Failure::Panic.into())) {
         Ok(reply) => reply,
         Err(Refused { failure, function, called }) => {
             if !called {
@@ -102,12 +106,7 @@ where
     if over_limit.load(Relaxed) {
         return Err(Failure::BodyTooLarge { max: body_max });
     }
-    replied.map_err(|failure| {
-        if let GuestFailure::PoolFull(_) = failure {
-            core.node.drop_idle_instances();
-        }
-        Failure::Guest(failure)
-    })
+    replied.map_err(Failure::Guest)
 }
 
 /// A body that says it is too large is refused before the function is called.

@@ -10,7 +10,9 @@ use crate::routes::Routes;
 use crate::secrets::{self, SecretError};
 use rimward_bundle::{Bundle, Component};
 use rimward_capability::{Function, Grants, Refused, config, http, keyvalue, logging};
-use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, limits as engine_limits};
+use rimward_engine::{
+    Code, Generation, GuestLimits, LoadError, Origin, Source, limits as engine_limits, precompiled_key,
+};
 use rimward_manifest::{
     AboveCeiling, AllowNet, App, Bind, FileAt, FunctionLimits, HostName, Name, Port, RouteTable, StoreKind,
     Tenant,
@@ -255,7 +257,7 @@ pub(crate) async fn install(
             .map_err(|reason| InstallError::Reuse { function: name.clone(), reason })?;
     }
     let revision = Arc::new(Revision {
-        digest: bundle.revision.clone(),
+        digest: bundle.revision,
         version: bundle.app.version.clone(),
         functions,
         routes: bundle.app.http.iter().map(route_text).collect(),
@@ -308,14 +310,12 @@ async fn load(node: &Arc<Shared>, bundle: &Bundle) -> Result<BTreeMap<Name, Code
     Ok(codes)
 }
 
+/// A build without a compiler runs the code that lies beside the component: it has nothing else. Such code runs with the
+/// rights of the node, so a build with a compiler leaves it alone and compiles the component.
 fn load_one(node: &Shared, component: &Component) -> Result<Code, LoadError> {
-    let precompiled = Generation::ALL.into_iter().find_map(|generation| {
-        let code = component.precompiled(&crate::node::engine_key(generation))?;
-        Some((generation, code))
-    });
-    match precompiled {
-        // The bundle is a folder that the operator named in node.toml: whoever writes there may also replace the node.
-        Some((generation, trusted_code)) if node.trust_precompiled => {
+    let of_bundle = |generation| Some((generation, component.precompiled(&precompiled_key(generation))?));
+    match Generation::ALL.into_iter().find_map(of_bundle) {
+        Some((generation, trusted_code)) if !cfg!(feature = "compile") => {
             node.engine.load(Source::TrustedPrecompiled {
                 generation,
                 digest: *component.digest.as_bytes(),
@@ -527,7 +527,11 @@ impl Install<'_> {
             function: Arc::new(function),
             permits: Arc::new(Semaphore::new(limits.concurrency as usize)),
             tenant_permits: self.node.tenant_permits.get(&self.placement.tenant).cloned(),
-            warm: Warm::new(self.bundle.app.functions[name].reuse, self.node.core_count),
+            warm: Warm::new(
+                self.bundle.app.functions[name].reuse,
+                self.node.warm_room.clone(),
+                self.node.core_count,
+            ),
             limits,
             id,
         })

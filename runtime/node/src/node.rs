@@ -11,7 +11,7 @@ use crate::limits::{CORE_STACK_BYTES, DRAIN_POLL, INVOKE_REPLY_BYTES, REUSE_CHEC
 use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::observe::Observer;
-use crate::revision::{Deployed, Revision};
+use crate::revision::{Deployed, Revision, WarmRoom};
 use crate::routes::Routes;
 use crate::status::{AppStatus, FunctionStatus, NodeState, Status};
 use crate::tls::{Certificates, TlsError};
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use rimward_bundle::Bundle;
 use rimward_capability::{Abi, ClientScheme, Linkers};
-use rimward_engine::{Cache, CacheError, Engine, EngineError, Generation, PoolSize, Pooling, Settings};
+use rimward_engine::{Cache, CacheError, Engine, EngineError, Machine, PoolSize, Pooling, Settings};
 use rimward_manifest::{App, Name, NodeFile, Tenant};
 use rimward_store::Stores;
 use rimward_upstream::{ClientConfig, ClientError, Roots};
@@ -131,7 +131,7 @@ pub(crate) struct Shared {
     pub(crate) linkers: Linkers,
     pub(crate) file: NodeFile,
     pub(crate) profile: Profile,
-    pub(crate) trust_precompiled: bool,
+    pub(crate) warm_room: Arc<WarmRoom>,
     pub(crate) tenants: BTreeMap<Name, Tenant>,
     pub(crate) tenant_permits: BTreeMap<Name, Arc<Semaphore>>,
     pub(crate) admission: Admission,
@@ -170,11 +170,6 @@ pub(crate) struct CorePort {
 thread_local! {
     /// Which core this thread is.
     static THIS_CORE: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-/// The name under which a bundle holds code that was compiled for an engine of this build.
-pub(crate) fn engine_key(generation: Generation) -> String {
-    rimward_engine::precompiled_key(generation)
 }
 
 impl Node {
@@ -394,13 +389,6 @@ impl Shared {
         }
     }
 
-    /// Makes room in the pool: instances that wait for their next use are the first to go.
-    pub(crate) fn drop_idle_instances(&self) {
-        for placed in self.apps().values() {
-            placed.revision.functions.values().for_each(|function| function.warm.clear());
-        }
-    }
-
     fn find(&self, id: &FunctionId) -> Option<Arc<Deployed>> {
         let apps = self.apps();
         let placed = apps.get(&(id.tenant.clone(), id.app.clone()))?;
@@ -494,6 +482,14 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
     client_config.own = addresses.all().into();
     client_config.idle_per_host_max = (client_config.idle_per_host_max / cores).max(1);
     let tenants = file.tenants.clone();
+    let (permits, warm) = shares(engine.pooling(), file.limits.concurrency.get());
+    if permits < file.limits.concurrency.get() {
+        tracing::warn!(
+            wanted = file.limits.concurrency.get(),
+            permits,
+            "this machine holds fewer instances than `limits.concurrency` asks for"
+        );
+    }
     let quota = |(name, tenant): (&Name, &Tenant)| {
         let permits = tenant.limits.concurrency?;
         Some((name.clone(), Arc::new(Semaphore::new(permits.get() as usize))))
@@ -502,14 +498,10 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
         linkers: Linkers::new(&engine).map_err(|error| StartError::Link(format!("{error:#}")))?,
         engine,
         profile: options.profile,
-        trust_precompiled: true,
         tenant_permits: tenants.iter().filter_map(quota).collect(),
         tenants,
-        admission: Admission::new(
-            file.limits.concurrency.get(),
-            file.limits.queue,
-            file.limits.queue_wait.get(),
-        ),
+        warm_room: WarmRoom::new(warm as usize),
+        admission: Admission::new(permits, file.limits.queue, file.limits.queue_wait.get()),
         connections: Arc::new(Semaphore::new(file.limits.connections.get() as usize)),
         metrics: Metrics::new(),
         observer: options.observer,
@@ -534,9 +526,26 @@ fn engine_settings(file: &NodeFile, profile: Profile, cores: usize) -> Settings 
         settings.memory_budget_bytes = memory.get();
     }
     settings.concurrent = file.node.wasi_http_03 || profile == Profile::Dev;
-    settings.pool = PoolSize::Slots(file.limits.concurrency.get() + file.limits.concurrency.get() / 4);
+    let wanted = file.limits.concurrency.get().saturating_add(warm_wanted(file.limits.concurrency.get()));
+    settings.pool = PoolSize::Slots(wanted.min(Machine::probe().slots_max()));
     settings.hog_threads = cores;
     settings
+}
+
+/// Instances that may wait for their next use beside `permits` that run.
+fn warm_wanted(permits: u32) -> u32 {
+    permits / 4
+}
+
+/// How the pool is shared: so many run at once, so many wait for their next use. What the machine could not hold is
+/// taken from both.
+fn shares(pooling: Pooling, concurrency: u32) -> (u32, u32) {
+    let slots = match pooling {
+        Pooling::OnDemand => return (concurrency, warm_wanted(concurrency)),
+        Pooling::Slots(slots) => slots,
+    };
+    let permits = concurrency.min(slots - slots / 5);
+    (permits, slots.saturating_sub(permits))
 }
 
 /// What a core's thread is given.
@@ -628,5 +637,18 @@ pub(crate) async fn check_reuse(node: &Arc<Shared>, function: &Arc<Deployed>) ->
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err("the node stopped".to_owned()),
         Err(_) => Err("it took too long".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_is_shared_between_instances_that_run_and_those_that_wait() {
+        assert_eq!(shares(Pooling::Slots(160), 128), (128, 32));
+        assert_eq!(shares(Pooling::Slots(80), 128), (64, 16));
+        assert_eq!(shares(Pooling::Slots(4), 1), (1, 3));
+        assert_eq!(shares(Pooling::OnDemand, 128), (128, 32));
     }
 }

@@ -8,6 +8,7 @@ use rimward_bundle::Digest;
 use rimward_capability::{Function, Instance, Line, Logs};
 use rimward_manifest::{FunctionLimits, Name, Reuse};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::Semaphore;
@@ -35,12 +36,39 @@ pub(crate) struct Deployed {
 /// Instances that wait for their next invocation, a list for each core.
 pub(crate) struct Warm {
     reuse: Reuse,
+    room: Arc<WarmRoom>,
     cores: Box<[Mutex<Vec<Idle>>]>,
 }
 
 struct Idle {
     used: Used,
     since: Instant,
+    _place: Place,
+}
+
+/// How many instances of the whole node may wait for their next use: they hold room in the pool.
+pub(crate) struct WarmRoom {
+    free: AtomicUsize,
+}
+
+/// One instance's place among them.
+struct Place(Arc<WarmRoom>);
+
+impl WarmRoom {
+    pub(crate) fn new(instances: usize) -> Arc<Self> {
+        Arc::new(Self { free: AtomicUsize::new(instances) })
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let taken = self.free.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(1));
+        taken.is_ok().then(|| Place(self.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.free.fetch_add(1, Relaxed);
+    }
 }
 
 /// An instance and how often it has been used.
@@ -51,8 +79,8 @@ pub(crate) struct Used {
 }
 
 impl Warm {
-    pub(crate) fn new(reuse: Reuse, cores: usize) -> Self {
-        Self { reuse, cores: (0..cores).map(|_| Mutex::default()).collect() }
+    pub(crate) fn new(reuse: Reuse, room: Arc<WarmRoom>, cores: usize) -> Self {
+        Self { reuse, room, cores: (0..cores).map(|_| Mutex::default()).collect() }
     }
 
     /// Whether instances are reused at all.
@@ -86,16 +114,10 @@ impl Warm {
             return;
         }
         let mut idle = self.cores[core].lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < WARM_PER_CORE {
-            idle.push(Idle { used, since: Instant::now() });
-        }
-    }
-
-    /// Drops every instance that waits, to make room.
-    pub(crate) fn clear(&self) {
-        for core in &self.cores {
-            let stale = std::mem::take(&mut *core.lock().unwrap_or_else(PoisonError::into_inner));
-            drop(stale);
+        if idle.len() < WARM_PER_CORE
+            && let Some(place) = self.room.take()
+        {
+            idle.push(Idle { used, since: Instant::now(), _place: place });
         }
     }
 }
