@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::find::{NoToolchain, find};
 use crate::guest::GuestToolchain;
-use crate::{CHOICE, CommandError, LINKED, TARGET};
+use crate::{CHOICE, CommandError, LINKED, SOURCE, TARGET};
 
 /// What [`install`] is doing.
 #[derive(Clone, Copy, Debug)]
@@ -112,12 +112,20 @@ pub fn install(progress: &mut dyn FnMut(Step<'_>)) -> Result<GuestToolchain, Ins
     {
         return Ok(toolchain.clone());
     }
-    if let Err(rustup) = rustup::add_target(&mut progress)
+    if let Err(rustup) = with_rustup(&mut progress)
         && let Err(debian) = assemble::assemble(&cache, &mut progress)
     {
         return Err(InstallError::NeitherWay { rustup: Box::new(rustup), debian: Box::new(debian) });
     }
     find().map_err(InstallError::Lost)
+}
+
+/// With rustup, unless the user wants it assembled: a build farm may not depend on what rustup's servers say.
+fn with_rustup(progress: &mut Progress<'_>) -> Result<(), WayError> {
+    match env::var_os(SOURCE).is_some_and(|source| source == "debian") {
+        true => Err(WayError::Lacks(format!("left out, because `{SOURCE}` says `debian`"))),
+        false => rustup::add_target(progress),
+    }
 }
 
 /// An error with all its causes, for a message that has room for more than one error.

@@ -26,5 +26,8 @@ pub const TARGET: &str = "wasm32-wasip2";
 /// The rustup toolchain that [`install()`] links.
 pub const LINKED: &str = "rimward-wasi";
 
+/// The environment variable that says where [`install()`] takes a missing toolchain from: `debian` leaves rustup out.
+pub const SOURCE: &str = "RIMWARD_TOOLCHAIN_FROM";
+
 /// The environment variable that names the rustup toolchain to build guests with.
 pub const CHOICE: &str = "RIMWARD_GUEST_TOOLCHAIN";
