@@ -7,49 +7,58 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
-/// Where lines are handed over. Cloning shares the queue.
+/// Where lines are handed over. Cloning shares the queue; the thread that writes ends with the last clone.
 #[derive(Clone)]
 pub(crate) struct Lines {
-    queue: SyncSender<String>,
+    queue: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
 }
 
-/// The thread that writes. Ends when the last [`Lines`] is gone.
-pub(crate) struct Writer(JoinHandle<()>);
+enum Entry {
+    Lines(String),
+    /// Everything before it is written: say so.
+    Flush(SyncSender<()>),
+}
 
 impl Lines {
     /// Starts to write to `out`.
-    pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
+    pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, waiting) = sync_channel(LINES_WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
         let lines = Self { queue, dropped: dropped.clone() };
-        let write = move || write_all(&waiting, &dropped, out);
-        Ok((lines, Writer(std::thread::Builder::new().name("rimward-lines".into()).spawn(write)?)))
+        std::thread::Builder::new().name("rimward-lines".into()).spawn(move || write_all(&waiting, &dropped, out))?;
+        Ok(lines)
     }
 
     /// Hands over one or several lines, each with its line end. Never waits.
     pub(crate) fn push(&self, lines: String) {
-        if self.queue.try_send(lines).is_err() {
+        if self.queue.try_send(Entry::Lines(lines)).is_err() {
             self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Waits until everything that was pushed before is written: at the end of a command.
+    pub(crate) fn flush(&self) {
+        let (written, told) = sync_channel(1);
+        if self.queue.send(Entry::Flush(written)).is_ok() {
+            // An error means that the writer is gone, and with it what it had.
+            let _ = told.recv();
         }
     }
 }
 
-impl Writer {
-    /// Waits until everything is written that was pushed before. The queue stays usable.
-    pub(crate) fn flush(lines: &Lines) {
-        let (written, told) = sync_channel(1);
-        // The writer lives as long as there are lines; should it have panicked, that was reported.
-        let _ = lines.queue.send(Entry::Flush(written)).map(|()| told.recv());
-    }
-}
-
-fn write_all(waiting: &Receiver<String>, dropped: &AtomicU64, mut out: impl Write) {
-    while let Ok(lines) = waiting.recv() {
-        // A closed terminal is no reason to stop serving.
-        let _ = out.write_all(lines.as_bytes());
+/// A closed terminal is no reason to stop serving, so what cannot be written is lost.
+fn write_all(waiting: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write) {
+    while let Ok(entry) = waiting.recv() {
+        match entry {
+            Entry::Lines(lines) => {
+                let _ = out.write_all(lines.as_bytes());
+            }
+            Entry::Flush(written) => {
+                let _ = written.send(());
+            }
+        }
         let lost = dropped.swap(0, Relaxed);
         if lost > 0 {
             let _ = writeln!(out, "({lost} lines were dropped because output was read too slowly)");
@@ -103,13 +112,12 @@ mod tests {
         let (entered, stuck) = mpsc::channel();
         let written = Arc::new(Mutex::default());
         let slow = Slow { go: wait, entered, first: true, written: Arc::clone(&written) };
-        let (lines, writer) = Lines::start(slow).unwrap();
+        let lines = Lines::start(slow).unwrap();
         lines.push("first\n".into());
         stuck.recv().unwrap();
         (0..pushed_while_stuck).for_each(|_| lines.push("x\n".into()));
         go.send(()).unwrap();
-        drop(lines);
-        writer.finish();
+        lines.flush();
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert_eq!(written.matches("x\n").count(), pushed_while_stuck.min(LINES_WAITING));
         assert!(written.contains(dropped), "{written}");

@@ -79,6 +79,14 @@ impl ErrorReport {
     }
 }
 
+impl ErrorReport {
+    /// All of it on one line.
+    #[cfg(feature = "compile")]
+    pub(crate) fn line(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).cloned().collect::<Vec<_>>().join(": ")
+    }
+}
+
 /// Prints an error: what failed, then cause by cause.
 pub(crate) fn error(error: &anyhow::Error, format: Format) {
     #[derive(Serialize)]

@@ -198,7 +198,9 @@ fn builder(core: &Core) -> Builder<OnCore> {
         .header_read_timeout(HEAD_TIME)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES)
-        .half_close(true)
+        // A client that closes its side is taken to be gone, so that its guest is ended: it cannot be told apart from one
+        // that only half-closes until something is written to it.
+        .half_close(false)
         .pipeline_flush(true);
     builder
         .http2()

@@ -87,12 +87,11 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> Result<Verdict> {
         None => plan_file(&arguments)?,
     };
     local::raise_descriptor_limit();
-    let (lines, writer) = Lines::start(anstream::stderr()).context("the log's thread did not start")?;
+    let lines = Lines::start(anstream::stderr()).context("the log's thread did not start")?;
     let log = log::start(&plan.file.log, &lines)?;
     let node = Arc::new(local::start(plan.file.clone(), Profile::Serve, plan.state, log)?);
     let result = runtime::block_on(serve(&plan, node, format));
-    drop(lines);
-    writer.finish_soon();
+    lines.flush();
     result
 }
 
