@@ -14,7 +14,11 @@ fn main() -> io::Result<()> {
     let (templates, sdk) = (here.join("templates"), here.join("../../sdk"));
     let lists = [
         list("TEMPLATES", &templates, &files(&templates)?),
-        list("SDK", &sdk, &SDK.iter().map(|part| files(&sdk.join(part))).collect::<io::Result<Vec<_>>>()?.concat()),
+        list(
+            "SDK",
+            &sdk,
+            &SDK.iter().map(|part| files(&sdk.join(part))).collect::<io::Result<Vec<_>>>()?.concat(),
+        ),
     ];
     fs::write(Path::new(&variable("OUT_DIR")).join("embedded.rs"), lists.concat())
 }

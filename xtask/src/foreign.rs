@@ -24,7 +24,7 @@ struct Language {
     program: &'static str,
     /// Installs the tool into a folder that has the sources.
     install: fn(&Path) -> Result<()>,
-    /// Makes `app.wasm` in that folder, from the sources and `wit`.
+    /// Makes `new.wasm` in that folder, from the sources and `wit`.
     build: fn(&Path) -> Result<()>,
     /// The version of WASI that the tool is made for.
     wasi: &'static str,
@@ -78,6 +78,7 @@ impl Language {
         }
         if !component.exists() {
             (self.build)(&cached)?;
+            fs::rename(cached.join("new.wasm"), &component)?;
         }
         fs::copy(&component, self.component()).context("cannot copy the component")?;
         let _ = fs::remove_file(self.missing());
@@ -134,11 +135,13 @@ impl Language {
 }
 
 fn install_js(folder: &Path) -> Result<()> {
-    run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--fetch-retries=1"]).current_dir(folder))
+    run(Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--fetch-retries=1"])
+        .current_dir(folder))
 }
 
 fn build_js(folder: &Path) -> Result<()> {
-    run(Command::new("node").args(["build.mjs", "app.js", "wit", "app.wasm"]).current_dir(folder))
+    run(Command::new("node").args(["build.mjs", "app.js", "wit", "new.wasm"]).current_dir(folder))
 }
 
 fn install_py(folder: &Path) -> Result<()> {
@@ -148,7 +151,7 @@ fn install_py(folder: &Path) -> Result<()> {
 }
 
 fn build_py(folder: &Path) -> Result<()> {
-    let arguments = ["--wit-path=wit", "--world=app", "componentize", "app", "--output=app.wasm"];
+    let arguments = ["--wit-path=wit", "--world=app", "componentize", "app", "--output=new.wasm"];
     run(Command::new(folder.join("venv/bin/componentize-py")).args(arguments).current_dir(folder))
 }
 
@@ -160,23 +163,31 @@ fn run(command: &mut Command) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    bail!("`{program}` failed: {}", said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing"))
+    bail!(
+        "`{program}` failed: {}",
+        said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing")
+    )
 }
 
 /// Where the WIT of WASI is: it comes with a crate that the test guests are built with.
 fn wasi_wit() -> Result<PathBuf> {
     let mut metadata = cargo_in("tests/guests", &["metadata", "--format-version=1", "--locked"]);
     let output = metadata.output().context("cannot run `cargo metadata`")?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("`cargo metadata` failed")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("`cargo metadata` failed")?;
     let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
-    let manifest = packages.iter().find(|package| package["name"] == WIT_CRATE).and_then(|it| it["manifest_path"].as_str());
+    let manifest = packages
+        .iter()
+        .find(|package| package["name"] == WIT_CRATE)
+        .and_then(|it| it["manifest_path"].as_str());
     let manifest = manifest.with_context(|| format!("the test guests do not use `{WIT_CRATE}`"))?;
     Ok(Path::new(manifest).with_file_name("wit/deps"))
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
-    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let mut files: Vec<_> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort_unstable();
     Ok(files)
 }
@@ -187,6 +198,7 @@ fn target() -> PathBuf {
 
 fn cache() -> Result<PathBuf> {
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let cache = env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(home);
+    let cache =
+        env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(home);
     Ok(cache.context("there is no cache folder: set `HOME` or `XDG_CACHE_HOME`")?.join("rimward/foreign"))
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
 mod ci;
+mod foreign;
 mod setup;
 mod steps;
 mod tests;

@@ -7,10 +7,11 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use rimward_toolchain::{GuestToolchain, Step, TARGET};
 
+use crate::foreign;
 use crate::steps::{Steps, seconds};
 use crate::workspace::{guest_workspaces, root};
 
-/// Gets this machine ready: the guest toolchain, the test guests, the examples.
+/// Gets this machine ready: the guest toolchain, the test guests, the examples, and components of other people's tools.
 ///
 /// The guest toolchain is the default one if it has the target wasm32-wasip2. Otherwise it is downloaded with rustup
 /// or, where that is not possible, assembled from Debian's packages, once, and kept in the cache folder.
@@ -44,7 +45,7 @@ pub(crate) fn set_up(steps: &mut Steps) -> bool {
     for folder in guest_workspaces() {
         all &= steps.work(&format!("guests in {folder}"), || build(&toolchain, folder));
     }
-    all
+    all & foreign::set_up(steps)
 }
 
 fn build(toolchain: &GuestToolchain, folder: &str) -> Result<()> {
@@ -71,6 +72,9 @@ fn check() -> Result<()> {
         println!("guests in {folder}: {}", if built { "built" } else { "not built" });
         ready &= built;
     }
+    let foreign = foreign::is_ready();
+    println!("components of other tools: {}", if foreign { "made" } else { "not made" });
+    ready &= foreign;
     if ready { Ok(()) } else { bail!("something is missing: run `cargo xtask setup`") }
 }
 

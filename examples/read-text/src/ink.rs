@@ -1,6 +1,6 @@
-//! Which pixels are ink: clearly darker or lighter than what is around them, so that uneven light and both black on white
-//! and white on black do not matter. Called row by row by [`letters`](crate::letters); holds one sum per column, whatever
-//! the picture's height.
+//! Which pixels are ink: clearly darker or lighter than what is around them, so that uneven light and both black on
+//! white and white on black do not matter. Called row by row by [`letters`](crate::letters); holds one sum per
+//! column, whatever the picture's height.
 
 use crate::picture::Picture;
 

@@ -1,5 +1,5 @@
-//! Connected pieces of ink that may be letters: found in one pass over the picture, as runs of ink that touch from row to
-//! row. Called by [`lines`](crate::lines). Holds two rows of runs and one record for each of at most
+//! Connected pieces of ink that may be letters: found in one pass over the picture, as runs of ink that touch from
+//! row to row. Called by [`lines`](crate::lines). Holds two rows of runs and one record for each of at most
 //! [`PIECES_MAX`] pieces; a picture with more is refused. At most [`LETTERS_MAX`] are handed on.
 
 use std::cmp::Reverse;
@@ -88,10 +88,14 @@ pub(crate) struct TooBusy;
 pub(crate) fn letters(picture: &Picture, radius: usize) -> Result<Vec<Letter>, TooBusy> {
     let mut letters = pieces(picture, radius)?;
     letters.retain(|piece| piece.is_likely(picture.height()));
-    letters.sort_by_key(|letter| Reverse(letter.height()));
-    letters.truncate(LETTERS_MAX);
+    keep_largest(&mut letters);
     letters.sort_by_key(|letter| letter.left);
     Ok(letters)
+}
+
+fn keep_largest(letters: &mut Vec<Letter>) {
+    letters.sort_by_key(|letter| Reverse(letter.height()));
+    letters.truncate(LETTERS_MAX);
 }
 
 /// All pieces of ink.
@@ -234,6 +238,19 @@ mod tests {
         check(2, 21, 42, false);
         check(10, 10, 15, true);
         check(10, 10, 14, false);
+    }
+
+    #[test]
+    fn of_too_many_letters_the_smallest_are_left_out() {
+        let letter = |height| Letter::full(Ink::Dark, 0..10, 0..height);
+        let kept = |count: usize| {
+            let mut letters: Vec<Letter> = (0..count).map(|n| letter(10 + n)).collect();
+            keep_largest(&mut letters);
+            letters
+        };
+        assert_eq!(kept(LETTERS_MAX).len(), LETTERS_MAX);
+        assert_eq!(kept(LETTERS_MAX + 1).len(), LETTERS_MAX);
+        assert!(!kept(LETTERS_MAX + 1).contains(&letter(10)));
     }
 
     #[test]

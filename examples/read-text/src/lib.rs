@@ -1,8 +1,9 @@
 //! Reads the text in a photo: `POST /read` with a JPEG or PNG.
 //!
-//! At the edge: decode the photo, find the lines of text, cut them out. In the cloud: a model reads them. At the edge again:
-//! turn the model's answer into text. Only the lines leave the edge, as grey pixels. What has no text costs no call.
-//! Bounds are in [`limits`]; a body that is no picture is answered with 422, a model server that fails with 502 or 504.
+//! At the edge: decode the photo, find the lines of text, cut them out. In the cloud: a model reads them. At the edge
+//! again: turn the model's answer into text. Only the lines leave the edge, as grey pixels. What has no text costs no
+//! call. Bounds are in [`limits`]; a body that is no picture is answered with 422, a model server that fails with 502
+//! or 504.
 
 mod ink;
 mod letters;
@@ -81,7 +82,8 @@ async fn read(photo: Bytes) -> Result<Json<Answer>, Error> {
     Ok(Json(answer(photo.len(), &lines, recognised, stages)))
 }
 
-/// The radius in which a pixel is compared with what is around it: larger than the strokes of a title that fills the page.
+/// The radius in which a pixel is compared with what is around it: larger than the strokes of a title that fills the
+/// page.
 fn window(picture: &Picture) -> usize {
     (picture.width().min(picture.height()) / 30).max(8)
 }
@@ -127,6 +129,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::limits::ANSWER_BYTES_MAX;
     use crate::oip::HEAD_BYTES;
 
     /// A photo with lines of black boxes for letters.
@@ -140,8 +143,8 @@ mod tests {
         file.into_inner()
     }
 
-    /// A model server with three classes that reads the first line as `ab` and every other badly, and keeps the heads of
-    /// what it was asked.
+    /// A model server with three classes that reads the first line as `ab` and every other badly, and keeps the heads
+    /// of what it was asked.
     #[derive(Clone, Default)]
     struct Server {
         version: Rc<RefCell<&'static str>>,
@@ -166,7 +169,10 @@ mod tests {
             let scores: Vec<u8> =
                 (0..lines).flat_map(|line| [score(line); 3]).flat_map(f32::to_le_bytes).collect();
             let characters = b"\0\0\0\0\x01\0\0\0a\x01\0\0\0b".to_vec();
-            let output = |name, datatype, shape: &[usize], bytes: &[u8]| json!({"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": bytes.len()}});
+            let output = |name, datatype, shape: &[usize], bytes: &[u8]| {
+                let parameters = json!({"binary_data_size": bytes.len()});
+                json!({"name": name, "datatype": datatype, "shape": shape, "parameters": parameters})
+            };
             let mut outputs = vec![
                 output("classes", "INT32", &[lines, 3], &classes),
                 output("scores", "FP32", &[lines, 3], &scores),
@@ -248,5 +254,16 @@ mod tests {
         check(Host::new().store("alphabets").upstream("ocr", async || "not the protocol"), photo(1), 502);
         let too_few = async || Server::default().answer(1, true);
         check(Host::new().store("alphabets").upstream("ocr", too_few), photo(2), 502);
+    }
+    #[test]
+    fn an_answer_is_read_up_to_the_limit() {
+        let log = |bytes: usize| {
+            let endless = move || async move { vec![b'x'; bytes] };
+            let host = Host::new().store("alphabets").upstream("ocr", endless);
+            assert_eq!(host.run(read, post("/read", photo(1))).status(), 502);
+            host.log().concat()
+        };
+        assert!(log(ANSWER_BYTES_MAX).contains("no binary tensors"));
+        assert!(log(ANSWER_BYTES_MAX + 1).contains("the body is too large"));
     }
 }

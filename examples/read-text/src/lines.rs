@@ -1,6 +1,7 @@
 //! Where lines of text are: letters of like ink, tone and height that follow each other closely. Works on boxes only;
-//! called with what [`letters`](crate::letters) found. A line may be tilted by a few degrees. What is no text may be taken
-//! for a line; the model's confidence sorts that out. At most [`LINES_MAX`] lines of at most [`LINE_ASPECT_MAX`].
+//! called with what [`letters`](crate::letters) found. A line may be tilted by a few degrees. What is no text may be
+//! taken for a line; the model's confidence sorts that out. At most [`LINES_MAX`] lines of at most
+//! [`LINE_ASPECT_MAX`].
 
 use std::cmp::Reverse;
 

@@ -1,6 +1,7 @@
-//! The call to the cloud: a strip of lines goes to the model `ocr` of the upstream `ocr`, readings come back. The model's
-//! list of characters is large and changes only with the model: it is fetched once per model version, along with the first
-//! answer, and kept in the store `alphabets`. The upstream's timeouts and its address are rimward.toml's.
+//! The call to the cloud: a strip of lines goes to the model `ocr` of the upstream `ocr`, readings come back. The
+//! model's list of characters is large and changes only with the model: it is fetched once per model version, along
+//! with the first answer, and kept in the store `alphabets`. The upstream's timeouts and its address are
+//! rimward.toml's.
 
 use rimward_sdk::keyvalue::Store;
 use rimward_sdk::{Error, OrStatus, Response, ResponseExt, call};

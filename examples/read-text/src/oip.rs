@@ -171,7 +171,10 @@ mod tests {
         let (head_bytes, body) = request(&inputs, &["c"]);
         assert_eq!(body[head_bytes..], [7, 8, 9]);
         let head: serde_json::Value = serde_json::from_slice(&body[..head_bytes]).unwrap();
-        let tensor = |name, shape, size| json!({"name": name, "datatype": "UINT8", "shape": shape, "parameters": {"binary_data_size": size}});
+        let tensor = |name, shape, size| {
+            let parameters = json!({"binary_data_size": size});
+            json!({"name": name, "datatype": "UINT8", "shape": shape, "parameters": parameters})
+        };
         assert_eq!(
             head,
             json!({

@@ -1,6 +1,6 @@
 //! From what the model says about a line to its text: connectionist temporal classification, decoded greedily. Pure.
-//! For every step along the line the model names the likeliest class; class 0 is the blank between letters, and a letter
-//! goes on while its class repeats (Graves et al., 2006, section 3.2).
+//! For every step along the line the model names the likeliest class; class 0 is the blank between letters, and a
+//! letter goes on while its class repeats (Graves et al., 2006, section 3.2).
 
 use thiserror::Error;
 

@@ -36,7 +36,8 @@ pub(crate) fn folder(start: &Path) -> Result<PathBuf, NoApp> {
     if start.join(MANIFEST).is_file() {
         return Ok(start.to_owned());
     }
-    let absolute = start.canonicalize().map_err(|source| NoApp::NoFolder { folder: start.to_owned(), source })?;
+    let absolute =
+        start.canonicalize().map_err(|source| NoApp::NoFolder { folder: start.to_owned(), source })?;
     let found = absolute.ancestors().find(|folder| folder.join(MANIFEST).is_file()).map(Path::to_owned);
     found.ok_or(NoApp::NotFound { folder: absolute })
 }
@@ -62,7 +63,8 @@ fn name_of(path: &Path) -> Name {
 pub(crate) fn label(text: &str) -> Option<Name> {
     let lower = text.to_lowercase();
     let plain: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let short: String = plain.trim_matches('-').chars().take(rimward_manifest::limits::NAME_CHARS_MAX).collect();
+    let short: String =
+        plain.trim_matches('-').chars().take(rimward_manifest::limits::NAME_CHARS_MAX).collect();
     short.trim_end_matches('-').parse().ok()
 }
 

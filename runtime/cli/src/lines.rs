@@ -27,7 +27,9 @@ impl Lines {
         let (queue, waiting) = sync_channel(LINES_WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
         let lines = Self { queue, dropped: dropped.clone() };
-        std::thread::Builder::new().name("rimward-lines".into()).spawn(move || write_all(&waiting, &dropped, out))?;
+        std::thread::Builder::new()
+            .name("rimward-lines".into())
+            .spawn(move || write_all(&waiting, &dropped, out))?;
         Ok(lines)
     }
 

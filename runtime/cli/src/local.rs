@@ -14,7 +14,12 @@ use std::sync::Arc;
 pub(crate) const STATE: &str = ".rimward";
 
 /// Starts a node that compiles with this binary, where it can compile at all.
-pub(crate) fn start(file: NodeFile, profile: Profile, state: StateChoice, observer: Arc<dyn Observer>) -> Result<Node> {
+pub(crate) fn start(
+    file: NodeFile,
+    profile: Profile,
+    state: StateChoice,
+    observer: Arc<dyn Observer>,
+) -> Result<Node> {
     let options = Options {
         file,
         profile,

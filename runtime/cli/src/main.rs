@@ -92,7 +92,9 @@ mod tests {
         let without: Vec<_> = command
             .get_subcommands()
             .filter(|command| !command.is_hide_set())
-            .filter(|command| !command.get_after_help().is_some_and(|help| help.to_string().contains("Examples:")))
+            .filter(|command| {
+                !command.get_after_help().is_some_and(|help| help.to_string().contains("Examples:"))
+            })
             .map(clap::Command::get_name)
             .collect();
         assert!(without.is_empty(), "{without:?}");

@@ -17,6 +17,7 @@ pub(crate) fn read(config: Option<&Path>) -> Result<NodeFile> {
 
 /// The settings with what the environment says instead. Variables that are no text cannot be ours.
 pub(crate) fn with_environment(file: NodeFile) -> Result<NodeFile> {
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(file.with_environment(variables)?)
 }

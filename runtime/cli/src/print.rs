@@ -5,7 +5,7 @@
 //! where a program looks for an answer.
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Chain, Result};
 use rimward_manifest::{Colour, Problems, ReadError};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -71,11 +71,13 @@ pub(crate) struct ErrorReport {
 impl ErrorReport {
     pub(crate) fn new(error: &(dyn Error + 'static)) -> Self {
         let mut chain = distinct(error).into_iter().map(|error| match problems(error) {
-            Some(problems) => format!("`{}` has {}", problems.file, count(problems.problems.len(), "problem")),
+            Some(problems) => {
+                format!("`{}` has {}", problems.file, count(problems.problems.len(), "problem"))
+            }
             None => error.to_string(),
         });
         let message = chain.next().unwrap_or_default();
-        Self { message, causes: chain.collect(), problems: causes(error).find_map(problems).cloned() }
+        Self { message, causes: chain.collect(), problems: Chain::new(error).find_map(problems).cloned() }
     }
 }
 
@@ -120,16 +122,12 @@ pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
 /// The chain without causes that only repeat what was said: transparent layers.
 fn distinct<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     let mut chain: Vec<&(dyn Error + 'static)> = Vec::new();
-    for cause in causes(error) {
+    for cause in Chain::new(error) {
         if chain.last().is_none_or(|last| last.to_string() != cause.to_string()) {
             chain.push(cause);
         }
     }
     chain
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
 }
 
 fn problems<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Problems> {

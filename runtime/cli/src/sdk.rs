@@ -77,8 +77,9 @@ fn depends_on_registry(folder: &Path) -> Result<bool> {
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(folder);
     let output = cargo.output().context("cannot run `cargo`: install Rust with rustup")?;
     let Ok(metadata) = serde_json::from_slice::<Metadata>(&output.stdout) else { return Ok(false) };
-    let from_registry =
-        |dependency: &Dependency| dependency.source.as_deref().is_some_and(|source| source.starts_with("registry+"));
+    let from_registry = |dependency: &Dependency| {
+        dependency.source.as_deref().is_some_and(|source| source.starts_with("registry+"))
+    };
     let mut dependencies = metadata.packages.iter().flat_map(|package| &package.dependencies);
     Ok(dependencies.any(|dependency| dependency.name == PACKAGE && from_registry(dependency)))
 }
@@ -136,7 +137,8 @@ fn write_config(project: &Path, sdk: &Path) -> Result<(), SdkError> {
         Ok(text) if !text.starts_with(MARK) => return check_own_config(&text, config, sdk),
         _ => {}
     }
-    let write = |path: PathBuf, text: &str| fs::write(&path, text).map_err(|source| SdkError::Write { path, source });
+    let write =
+        |path: PathBuf, text: &str| fs::write(&path, text).map_err(|source| SdkError::Write { path, source });
     fs::create_dir_all(&folder).map_err(|source| SdkError::Write { path: folder.clone(), source })?;
     if !folder.join(".gitignore").exists() {
         write(folder.join(".gitignore"), "/config.toml\n/.gitignore\n")?;

@@ -16,7 +16,9 @@ use std::process::{Command, ExitStatus, Stdio};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
     /// There is no toolchain for components, and the command asks for one.
-    #[error("`{command}` needs a Rust toolchain for components; `rimward doctor --fix` sets one up where rustup cannot")]
+    #[error(
+        "`{command}` needs a Rust toolchain for components; `rimward doctor --fix` sets one up where rustup cannot"
+    )]
     NoToolchain { command: String, source: NoToolchain },
     /// The command could not be started.
     #[error("cannot run `{command}` in `{}`", dir.display())]
@@ -44,7 +46,8 @@ pub(crate) fn steps(folder: &Path, app: &App) -> Vec<Step> {
         let Some(build) = &function.build else { continue };
         steps.entry((dir(folder, build), &build.command)).or_default().push(name.clone());
     }
-    let step = |((dir, command), functions): ((PathBuf, &str), _)| Step { command: command.into(), dir, functions };
+    let step =
+        |((dir, command), functions): ((PathBuf, &str), _)| Step { command: command.into(), dir, functions };
     steps.into_iter().map(step).collect()
 }
 
@@ -137,7 +140,8 @@ mod tests {
         "#;
         let app = App::parse(text).unwrap();
         let steps = steps(Path::new("/app"), &app);
-        let told: Vec<_> = steps.iter().map(|step| (step.dir.to_str().unwrap(), step.functions.len())).collect();
+        let told: Vec<_> =
+            steps.iter().map(|step| (step.dir.to_str().unwrap(), step.functions.len())).collect();
         assert_eq!(told, [("/app", 2), ("/app/three", 1)]);
     }
 }

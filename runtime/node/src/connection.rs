@@ -90,15 +90,14 @@ pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Tr
     }
 }
 
-/// Waits for room first: what the node cannot hold stays in the kernel's queue.
-async fn accept_one(
-    node: &Arc<Shared>,
-    listener: &tokio::net::TcpListener,
-) -> io::Result<(TcpStream, Place)> {
-    let permit = node.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
+/// One connection with a place. Over the limit it waits for one, and what comes after it stays in the kernel's queue.
+async fn accept_one(node: &Arc<Shared>, listener: &tokio::net::TcpListener) -> io::Result<(TcpStream, Place)> {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Ok((stream, Place::take(node, permit))),
+            Ok((stream, _)) => {
+                let permit = node.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
+                return Ok((stream, Place::take(node, permit)));
+            }
             // The client left between its handshake and now.
             Err(error)
                 if matches!(

@@ -171,6 +171,14 @@ pub enum InstallError {
         #[source]
         source: OpenError,
     },
+    /// A component needs what the operator has not switched on.
+    #[error(
+        "function `{function}` uses `wasi:http` 0.3, which this node does not serve: set `wasi-http-03 = true` under `[node]` in node.toml"
+    )]
+    WasiHttp03 {
+        /// The function.
+        function: Name,
+    },
     /// A component cannot be compiled or loaded.
     #[error("function `{function}` cannot be loaded")]
     Load {
@@ -302,10 +310,11 @@ async fn load(node: &Arc<Shared>, bundle: &Bundle) -> Result<BTreeMap<Name, Code
         let loaded = tokio::task::spawn_blocking(move || load_one(&node, &component))
             .await
             .map_err(|_| InstallError::Stopped)?;
-        codes.insert(
-            name.clone(),
-            loaded.map_err(|source| InstallError::Load { function: name.clone(), source })?,
-        );
+        let failed = |source| match source {
+            LoadError::ConcurrentIsOff => InstallError::WasiHttp03 { function: name.clone() },
+            source => InstallError::Load { function: name.clone(), source },
+        };
+        codes.insert(name.clone(), loaded.map_err(failed)?);
     }
     Ok(codes)
 }

@@ -10,6 +10,8 @@ mod answer;
 mod arrival;
 mod connection;
 mod core;
+#[cfg(test)]
+mod documented;
 mod failure;
 mod id;
 mod install;

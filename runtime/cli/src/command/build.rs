@@ -92,11 +92,18 @@ fn built(folder: &Path, bundle: &Bundle, precompiled: Vec<(Name, PathBuf)>) -> B
 fn precompile(folder: &Path, bundle: &Bundle) -> Result<Vec<(Name, PathBuf)>> {
     let settings = Settings { pool: PoolSize::None, ..Settings::default() };
     let engine = Engine::new(&settings, Cache::none(), compiler::child())?;
-    let one = |(name, component): (&Name, &Component)| Ok((name.clone(), precompile_one(&engine, folder, name, component)?));
+    let one = |(name, component): (&Name, &Component)| {
+        Ok((name.clone(), precompile_one(&engine, folder, name, component)?))
+    };
     bundle.components.iter().map(one).collect()
 }
 
-fn precompile_one(engine: &Arc<Engine>, folder: &Path, name: &Name, component: &Component) -> Result<PathBuf> {
+fn precompile_one(
+    engine: &Arc<Engine>,
+    folder: &Path,
+    name: &Name,
+    component: &Component,
+) -> Result<PathBuf> {
     let started = Instant::now();
     let compiled = engine.precompile(&component.bytes);
     let (generation, code) = compiled.with_context(|| format!("function `{name}` cannot be compiled"))?;

@@ -121,7 +121,12 @@ fn abi(node: &Node, function: &Name) -> Option<&'static str> {
 impl Report for Checked {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let routes = count(self.routes.len(), "route");
-        writeln!(out, "app {BOLD}{}{BOLD:#}: {}, {routes}", self.app, count(self.functions.len(), "function"))?;
+        writeln!(
+            out,
+            "app {BOLD}{}{BOLD:#}: {}, {routes}",
+            self.app,
+            count(self.functions.len(), "function")
+        )?;
         for function in &self.functions {
             let size = bytes(function.bytes as u64);
             match (&function.error, function.abi) {

@@ -86,6 +86,8 @@ async fn dev(folder: PathBuf, app: App, node: Arc<Node>, socket: &Path, events: 
         drained = node.drain(limits::DRAIN) => drained,
         never = stop.forced() => match never {},
     };
-    events.tell(&Event::Stopped { cut_off: if let Drained::CutOff { connections } = drained { connections } else { 0 } });
+    events.tell(&Event::Stopped {
+        cut_off: if let Drained::CutOff { connections } = drained { connections } else { 0 },
+    });
     Ok(Verdict::Good)
 }

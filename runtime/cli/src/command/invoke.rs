@@ -127,7 +127,8 @@ fn request(arguments: &Arguments) -> Result<Request<Bytes>> {
     let body = arguments.data.as_deref().map(body).transpose()?;
     let method = arguments.method.clone().unwrap_or(if body.is_some() { Method::POST } else { Method::GET });
     let request = Request::builder().method(method).uri(&arguments.path).header(HOST, "localhost");
-    let mut request = request.body(body.unwrap_or_default()).with_context(|| format!("`{}` is no path", arguments.path))?;
+    let mut request =
+        request.body(body.unwrap_or_default()).with_context(|| format!("`{}` is no path", arguments.path))?;
     ensure!(arguments.path.starts_with('/'), "`{}` is no path: it begins with `/`", arguments.path);
     for (name, value) in &arguments.header {
         match *name {

@@ -56,7 +56,7 @@ impl Template {
 enum NewError {
     #[error("`{0}` has no last part that could be a name: `rimward new hello`")]
     NoName(PathBuf),
-    #[error("`{name}` cannot be the name of an app{}", suggestion(suggestion))]
+    #[error("`{name}` cannot be the name of an app{}", try_name(suggestion))]
     BadName { name: String, suggestion: Option<Name>, source: NameError },
     #[error("`{0}` cannot be the name of a Rust crate, which begins with a letter: choose another name")]
     Digit(Name),
@@ -66,7 +66,7 @@ enum NewError {
     Write { path: PathBuf, source: io::Error },
 }
 
-fn suggestion(name: &Option<Name>) -> String {
+fn try_name(name: &Option<Name>) -> String {
     name.as_ref().map(|name| format!(": try `{name}`")).unwrap_or_default()
 }
 
@@ -103,11 +103,11 @@ fn begins_with_letter(name: &Name) -> bool {
 }
 
 fn check_empty(folder: &Path) -> Result<(), NewError> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        _ => Err(NewError::NotEmpty(folder.to_owned())),
-    }
+    let is_free = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if is_free { Ok(()) } else { Err(NewError::NotEmpty(folder.to_owned())) }
 }
 
 /// Writes the template's files, with the name put in.
@@ -131,9 +131,15 @@ impl Report for Made {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Made {BOLD}{}{BOLD:#}: {}.", self.folder.display(), self.files.join(", "))?;
         writeln!(out)?;
-        let step = |out: &mut dyn Write, command: String, why: &str| writeln!(out, "  {command:<24}{DIM}{why}{DIM:#}");
+        let step = |out: &mut dyn Write, command: String, why: &str| {
+            writeln!(out, "  {command:<24}{DIM}{why}{DIM:#}")
+        };
         step(out, format!("cd {}", self.folder.display()), "")?;
-        step(out, "rimward dev".into(), "build it, serve it on http://127.0.0.1:3000, rebuild on every change")?;
+        step(
+            out,
+            "rimward dev".into(),
+            "build it, serve it on http://127.0.0.1:3000, rebuild on every change",
+        )?;
         step(out, "rimward test".into(), "run its own tests; plain `cargo test` does too")
     }
 }
@@ -150,7 +156,10 @@ mod tests {
         };
         check("shop/camera-2", Ok("camera-2"));
         check("My_App", Err("`My_App` cannot be the name of an app: try `my-app`"));
-        check("2nd", Err("`2nd` cannot be the name of a Rust crate, which begins with a letter: choose another name"));
+        check(
+            "2nd",
+            Err("`2nd` cannot be the name of a Rust crate, which begins with a letter: choose another name"),
+        );
         check("..", Err("`..` has no last part that could be a name: `rimward new hello`"));
     }
 

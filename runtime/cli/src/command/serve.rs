@@ -103,11 +103,16 @@ fn plan_file(arguments: &Arguments) -> Result<Plan> {
         keep_in(&mut file, state);
     }
     let apps = file.apps.iter();
-    let apps = apps.map(|app| {
-        (app.path.clone(), Placement { tenant: app.tenant.clone(), bind: app.bind.clone() })
-    });
+    let apps =
+        apps.map(|app| (app.path.clone(), Placement { tenant: app.tenant.clone(), bind: app.bind.clone() }));
     let apps = apps.collect();
-    Ok(Plan { admin: Some(file.admin_socket()), state: StateChoice::Durable, apps, drain: drain(arguments), file })
+    Ok(Plan {
+        admin: Some(file.admin_socket()),
+        state: StateChoice::Durable,
+        apps,
+        drain: drain(arguments),
+        file,
+    })
 }
 
 /// One app, on a node of its own.

@@ -43,7 +43,9 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
     let app = App::read(&folder.join("rimward.toml"))?;
     let crates = crates(&folder, &app);
     if crates.is_empty() {
-        bail!("no function of this app is built where there is a `Cargo.toml`: run its tests with its own tools");
+        bail!(
+            "no function of this app is built where there is a `Cargo.toml`: run its tests with its own tools"
+        );
     }
     for dir in &crates {
         test(dir, &arguments.arguments)?;

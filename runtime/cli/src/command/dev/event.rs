@@ -4,11 +4,11 @@
 use crate::lines::Lines;
 use crate::local::level_name;
 use crate::print::{
-    BOLD, DIM, ErrorReport, Format, GREEN, RED, Report, YELLOW, count, duration, error_text, json_line, printable, short,
+    BOLD, DIM, ErrorReport, Format, GREEN, RED, Report, YELLOW, count, duration, error_text, json_line,
+    printable, short,
 };
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
-use rimward_capability::Level;
 use rimward_manifest::Name;
 use rimward_node::{Addresses, FunctionId, Installed, LogLine, Observer, Outcome, RequestLine};
 use serde::Serialize;
@@ -162,7 +162,11 @@ impl Observer for Events {
 
 impl<'a> Event<'a> {
     pub(super) fn failed(error: &anyhow::Error, still_serving: Option<&'a str>) -> Self {
-        Self::Failed { error: ErrorReport::new(error.as_ref()), text: error_text(error.as_ref()), still_serving }
+        Self::Failed {
+            error: ErrorReport::new(error.as_ref()),
+            text: error_text(error.as_ref()),
+            still_serving,
+        }
     }
 
     pub(super) fn warning(error: &(dyn std::error::Error + 'static)) -> Self {
@@ -197,7 +201,12 @@ impl Report for Event<'_> {
             Self::Listening { app, addresses } => {
                 let urls = addresses.http.iter().map(|address| format!("http://{address}"));
                 let urls = urls.collect::<Vec<_>>().join(" ");
-                line!(out, BOLD, "dev", "{app} on {BOLD}{urls}{BOLD:#} (Ctrl-C stops, `--listen` chooses another address)")
+                line!(
+                    out,
+                    BOLD,
+                    "dev",
+                    "{app} on {BOLD}{urls}{BOLD:#} (Ctrl-C stops, `--listen` chooses another address)"
+                )
             }
             Self::Changed { files, more: 0 } => line!(out, DIM, "changed", "{}", files.join(", ")),
             Self::Changed { files, more } => {
@@ -213,7 +222,9 @@ impl Report for Event<'_> {
                 }
             }
             Self::Warning { error } => line!(out, YELLOW, "warning", "{}", error.line()),
-            Self::Unchanged { revision } => line!(out, DIM, "unchanged", "{} is what serves already", short(revision)),
+            Self::Unchanged { revision } => {
+                line!(out, DIM, "unchanged", "{} is what serves already", short(revision))
+            }
             Self::Serving { .. } => self.serving_text(out),
             Self::Request { .. } => self.request_text(out),
             Self::Log { function, level, text, .. } => {
@@ -223,19 +234,32 @@ impl Report for Event<'_> {
             }
             Self::Draining => line!(out, BOLD, "stopping", "open requests finish; Ctrl-C again ends them"),
             Self::Stopped { cut_off: 0 } => line!(out, BOLD, "stopped", ""),
-            Self::Stopped { cut_off } => line!(out, YELLOW, "stopped", "with {} open", count(*cut_off, "connection")),
+            Self::Stopped { cut_off } => {
+                line!(out, YELLOW, "stopped", "with {} open", count(*cut_off, "connection"))
+            }
         }
     }
 }
 
 impl Event<'_> {
     fn serving_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self::Serving { app, revision, replaced, routes, compiled, prepare_ms, swap_ms, private_origins, notes } = self
+        let Self::Serving {
+            app,
+            revision,
+            replaced,
+            routes,
+            compiled,
+            prepare_ms,
+            swap_ms,
+            private_origins,
+            notes,
+        } = self
         else {
             return Ok(());
         };
         let was = replaced.map(|old| format!(" in place of {}", short(old))).unwrap_or_default();
-        let compiled = if *compiled == 0 { "from the compile cache".into() } else { format!("{compiled} compiled") };
+        let compiled =
+            if *compiled == 0 { "from the compile cache".into() } else { format!("{compiled} compiled") };
         line!(
             out,
             GREEN,
@@ -246,14 +270,21 @@ impl Event<'_> {
         if replaced.is_none() {
             routes.iter().try_for_each(|route| line!(out, DIM, "route", "{route}"))?;
             private_origins.iter().try_for_each(|origin| {
-                line!(out, DIM, "allowed", "{origin}, a private address, because an upstream is declared there")
+                line!(
+                    out,
+                    DIM,
+                    "allowed",
+                    "{origin}, a private address, because an upstream is declared there"
+                )
             })?;
         }
         notes.iter().try_for_each(|note| line!(out, YELLOW, "note", "{note}"))
     }
 
     fn request_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self::Request { method, path, function, status, code, cause, duration_ms, cpu_ms, outcome, .. } = self
+        let Self::Request {
+            method, path, function, status, code, cause, duration_ms, cpu_ms, outcome, ..
+        } = self
         else {
             return Ok(());
         };
@@ -314,6 +345,7 @@ fn colour_of(name: &str) -> Style {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rimward_capability::Level;
 
     fn check(event: &Event<'_>, text: &str, json: &str) {
         let mut written = Vec::new();
@@ -366,7 +398,8 @@ mod tests {
 
     #[test]
     fn every_level_of_a_function_has_its_name() {
-        let names: Vec<_> = [Level::Trace, Level::Info, Level::Critical].into_iter().map(level_name).collect();
+        let names: Vec<_> =
+            [Level::Trace, Level::Info, Level::Critical].into_iter().map(level_name).collect();
         assert_eq!(names, ["trace", "info", "critical"]);
     }
 }

@@ -165,7 +165,9 @@ impl Watched {
 /// that the declaration names.
 fn watched(folder: &Path, app: &App) -> Result<Vec<Watched>, BadPattern> {
     let mut watched = vec![Watched::file(folder, Path::new("rimward.toml"), Whom::App)];
-    watched.extend(app.files().into_iter().map(|file| Watched::file(folder, &file.under(Path::new("")), Whom::App)));
+    watched.extend(
+        app.files().into_iter().map(|file| Watched::file(folder, &file.under(Path::new("")), Whom::App)),
+    );
     for (name, function) in &app.functions {
         let whom = Whom::Function(name.clone());
         let Some(build) = &function.build else {

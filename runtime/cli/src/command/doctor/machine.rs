@@ -54,7 +54,9 @@ fn pool(machine: &Machine) -> Finding {
             "none: every instance gets memory of its own, about a quarter slower",
             "address space is short: raise `ulimit -v` and vm.max_map_count, or use a 64-bit kernel with 48-bit addresses",
         ),
-        Err(error) => Finding::wrong("instance pool", error.to_string(), "this machine cannot run WebAssembly"),
+        Err(error) => {
+            Finding::wrong("instance pool", error.to_string(), "this machine cannot run WebAssembly")
+        }
     }
 }
 

@@ -3,28 +3,23 @@
 use super::Finding;
 use crate::print::{duration, note};
 use rimward_toolchain::{GuestToolchain, Step, find, install};
-use std::error::Error;
 
 const NAME: &str = "guest toolchain";
 
 pub(super) fn look(fix: bool) -> Option<Finding> {
-    let found: Result<GuestToolchain, Box<dyn Error>> = match fix {
+    let found: anyhow::Result<GuestToolchain> = match fix {
         false => find().map_err(Into::into),
         true => install(&mut say).map_err(Into::into),
     };
     Some(match found {
         Ok(toolchain) => Finding::fine(NAME, toolchain.describe()),
-        Err(error) if fix => Finding::wrong(NAME, chain(&*error), "see the reasons above"),
+        Err(error) if fix => Finding::wrong(NAME, format!("{error:#}"), "see the reasons above"),
         Err(error) => Finding::wrong(
             NAME,
-            chain(&*error),
+            format!("{error:#}"),
             "`rimward doctor --fix` sets one up: with rustup, or from Debian's packages. A node that only serves needs none",
         ),
     })
-}
-
-fn chain(error: &dyn Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn say(step: Step<'_>) {

@@ -76,9 +76,15 @@ impl Observer for ToTracing {
 /// How important the end of a request is: the node's own failures come first, a caller's mistakes last.
 fn level(outcome: Outcome) -> tracing::Level {
     match outcome {
-        Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.node.") => tracing::Level::ERROR,
-        Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.guest.") => tracing::Level::WARN,
-        Outcome::Failed(_) | Outcome::CutShort(_) | Outcome::Answered | Outcome::Abandoned => tracing::Level::INFO,
+        Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.node.") => {
+            tracing::Level::ERROR
+        }
+        Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.guest.") => {
+            tracing::Level::WARN
+        }
+        Outcome::Failed(_) | Outcome::CutShort(_) | Outcome::Answered | Outcome::Abandoned => {
+            tracing::Level::INFO
+        }
     }
 }
 

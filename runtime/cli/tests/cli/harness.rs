@@ -1,0 +1,177 @@
+//! Runs the binary in a folder of its own, and pins what it says in golden files. `RIMWARD_BLESS=1` writes them anew.
+
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+const BLESS: &str = "RIMWARD_BLESS";
+
+/// How long anything may take before a test gives up: a loaded machine compiles slowly.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder to run commands in.
+pub struct Folder {
+    folder: tempfile::TempDir,
+}
+
+/// How a command ended.
+pub struct Ended {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap()
+    }
+
+    /// Writes a file, and the folders that it is in.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    /// The binary with these arguments, as a user in this folder would run it, in a plain environment.
+    pub fn rimward(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rimward"));
+        command.args(arguments).current_dir(self.path()).env("XDG_CACHE_HOME", self.path().join("cache"));
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("RIMWARD_") || name.contains("COLOR"))
+        {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.ended(self.rimward(arguments).output().unwrap())
+    }
+
+    pub fn ended(&self, output: Output) -> Ended {
+        let text = |bytes: Vec<u8>| {
+            String::from_utf8(bytes).unwrap().replace(self.path().to_str().unwrap(), "[FOLDER]")
+        };
+        Ended { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Starts a command that runs until it is stopped.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = self.rimward(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Running { child, lines }
+    }
+}
+
+impl Ended {
+    /// Compares everything that was said with the golden file of that name.
+    #[track_caller]
+    pub fn is_golden(&self, name: &str) {
+        let Self { status, stdout, stderr } = self;
+        let status = status.map_or("killed".into(), |status| status.to_string());
+        let text = format!("exit status {status}\n--- stdout\n{stdout}--- stderr\n{stderr}");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.txt"));
+        if std::env::var_os(BLESS).is_some() {
+            return fs::write(path, text).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(text, golden, "`{name}` has changed: if that is meant, run the test with {BLESS}=1");
+    }
+
+    /// The same with what differs from run to run taken out.
+    pub fn without(mut self, text: &str, name: &str) -> Self {
+        self.stdout = self.stdout.replace(text, name);
+        self.stderr = self.stderr.replace(text, name);
+        self
+    }
+
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        assert_eq!(self.status, Some(0), "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// A command that runs until it is stopped; at the latest when it is dropped.
+pub struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    /// The next event of that name; others before it are skipped.
+    #[track_caller]
+    pub fn event(&mut self, name: &str) -> Value {
+        loop {
+            let line = self.lines.next().unwrap_or_else(|| panic!("it ended before `{name}`")).unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// Asks it to stop, as systemd does, and waits until it has. Returns its exit status.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.lines.by_ref().for_each(drop);
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The first address that an event names.
+pub fn address(event: &Value) -> SocketAddr {
+    event["addresses"]["http"][0].as_str().unwrap().parse().unwrap()
+}
+
+/// Sends `GET /` on a connection of its own. Returns the status and the body.
+pub fn get(address: SocketAddr) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let body = reply.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    (status.unwrap_or_else(|| panic!("no reply: {reply}")), body.unwrap_or_default())
+}
+
+/// The component of an example, which the test command builds first.
+pub fn example(name: &str) -> Vec<u8> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/target/wasm32-wasip2/release");
+    let path = target.join(format!("{name}.wasm"));
+    fs::read(&path).unwrap_or_else(|error| {
+        panic!("the example `{name}` is not built ({error}): run `cargo xtask setup`")
+    })
+}
+
+/// A declaration of one function, `function.wasm`, that answers `GET /`.
+pub fn manifest(name: &str, of_function: &str) -> String {
+    format!(
+        "[app]\nname = \"{name}\"\n\n[function.{name}]\ncomponent = \"function.wasm\"\n{of_function}\n\
+         [[trigger.http]]\nroute = \"GET /\"\nfunction = \"{name}\"\n"
+    )
+}

@@ -1,0 +1,44 @@
+//! A node in production.
+
+use crate::harness::{Folder, address, example, get, manifest};
+
+#[test]
+fn a_bare_component_answers_until_it_is_asked_to_stop() {
+    let folder = Folder::new();
+    folder.write("hello.wasm", example("hello"));
+    let mut node = folder.start(&["serve", "hello.wasm", "--listen", "127.0.0.1:0", "--json"]);
+    let ready = node.event("ready");
+    assert_eq!(ready["apps"][0], "default/hello");
+    assert_eq!(get(address(&ready)).0, 200);
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
+fn a_node_file_names_the_apps_and_status_shows_them() {
+    let folder = Folder::new();
+    folder.write("shop/rimward.toml", manifest("shop", "")).write("shop/function.wasm", example("hello"));
+    let node_toml = "[node]\nstate = \"state\"\ncache = \"code\"\nlisten = [\"127.0.0.1:0\"]\n\
+                     [ops]\nlisten = \"off\"\n[[app]]\npath = \"shop\"\n";
+    folder.write("node.toml", node_toml);
+    let mut node = folder.start(&["serve", "--config", "node.toml", "--json"]);
+    let ready = node.event("ready");
+    assert_eq!(get(address(&ready)).0, 200);
+    let status = folder.run(&["status", "--config", "node.toml", "--json"]).succeeds().json();
+    assert_eq!(status["apps"][0]["app"], "shop");
+    assert_eq!(status["apps"][0]["functions"][0]["requests"], 1);
+    let text = folder.run(&["status", "--socket", "state/admin.sock"]).succeeds().stdout;
+    assert!(text.contains("serving") && text.contains("default/shop"), "{text}");
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
+fn an_app_that_is_broken_does_not_keep_the_others_from_being_served() {
+    let folder = Folder::new();
+    folder.write("shop/rimward.toml", manifest("shop", "")).write("shop/function.wasm", example("hello"));
+    let node_toml = "[node]\nstate = \"state\"\ncache = \"code\"\nlisten = [\"127.0.0.1:0\"]\n\
+                     [ops]\nlisten = \"off\"\n[[app]]\npath = \"gone\"\n[[app]]\npath = \"shop\"\n";
+    folder.write("node.toml", node_toml);
+    let mut node = folder.start(&["serve", "--config", "node.toml", "--json"]);
+    assert_eq!(node.event("ready")["apps"], serde_json::json!(["default/shop"]));
+    assert_eq!(node.stop(), Some(0));
+}

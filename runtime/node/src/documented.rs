@@ -1,0 +1,119 @@
+//! Keeps the book in step with the node: the tables of codes and of metrics in `docs/` are written from here, and every key
+//! of the two files is named there. `RIMWARD_BLESS=1` writes the tables anew.
+
+use crate::FunctionId;
+use crate::admission::Admission;
+use crate::failure::CODES;
+use crate::metrics::Metrics;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs};
+
+/// Set, it writes the tables.
+const BLESS: &str = "RIMWARD_BLESS";
+
+/// What follows a table.
+const END: &str = "<!-- end -->";
+
+fn page(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+}
+
+/// Compares the table between the marker of `what` and [`END`] with `table`, or writes it there.
+fn check_table(name: &str, what: &str, table: &str) {
+    let text = fs::read_to_string(page(name)).unwrap();
+    let marker = format!("<!-- {what}: written by a test of runtime/node -->\n");
+    let (before, rest) = text.split_once(&marker).unwrap_or_else(|| panic!("`{name}` has no `{marker}`"));
+    let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("`{name}` has no `{END}`"));
+    let wanted = format!("{before}{marker}\n{table}\n{END}{after}");
+    if env::var_os(BLESS).is_some() {
+        fs::write(page(name), &wanted).unwrap();
+        return;
+    }
+    assert!(text == wanted, "the table in `{name}` is old: if the change is meant, run the test with {BLESS}=1");
+}
+
+#[test]
+fn the_book_lists_every_code() {
+    let mut table = "| code | status | `proxy-status` error | title |\n|---|---|---|---|\n".to_owned();
+    for row in CODES {
+        writeln!(table, "| `{}` | {} | `{}` | {} |", row.code, row.status, row.proxy_error, row.title).unwrap();
+    }
+    check_table("errors.md", "codes", &table);
+}
+
+#[test]
+fn the_book_lists_every_metric() {
+    let mut table = "| metric | type | labels | what |\n|---|---|---|---|\n".to_owned();
+    let text = metrics();
+    let labels = labels(&text);
+    for (name, kind, help) in described(&text) {
+        let labels: Vec<_> = labels[name].iter().map(|label| format!("`{label}`")).collect();
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        writeln!(table, "| `{name}{suffix}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
+    }
+    check_table("metrics.md", "metrics", &table);
+}
+
+/// The metrics of a node that has done one of everything.
+fn metrics() -> String {
+    let metrics = Metrics::new();
+    let name = |name: &str| name.parse().unwrap();
+    let function = metrics.function(&FunctionId { tenant: name("t"), app: name("a"), function: name("f") });
+    function.failed(CODES[0].code);
+    metrics.refused(CODES[0].code);
+    metrics.text(&Admission::new(1, 1, Duration::ZERO))
+}
+
+/// Name, type and help of each metric.
+fn described(text: &str) -> Vec<(&str, &str, &str)> {
+    let value = |kind: &str, name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(name)?.strip_prefix(' '))
+    };
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    names
+        .map(|name| {
+            let help = value("# HELP ", name).unwrap_or_default();
+            (name, value("# TYPE ", name).unwrap_or_default(), help.trim_end_matches('.'))
+        })
+        .collect()
+}
+
+/// The labels of each metric, from its samples.
+fn labels(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut labels: BTreeMap<_, BTreeSet<_>> =
+        described(text).into_iter().map(|(name, ..)| (name, BTreeSet::new())).collect();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (sample, rest) = line.split_once('{').unwrap_or((line, ""));
+        let name = ["_total", "_bucket"].iter().find_map(|suffix| sample.strip_suffix(suffix)).unwrap_or(sample);
+        let Some(known) = labels.get_mut(name) else { continue };
+        let found = rest.split_once('}').map_or("", |(inside, _)| inside).split(',');
+        known.extend(found.filter_map(|label| label.split_once('=')).map(|(key, _)| key).filter(|key| *key != "le"));
+    }
+    labels
+}
+
+#[test]
+fn the_book_names_every_key_of_the_two_files() {
+    check_keys("rimward-toml.md", &rimward_manifest::schema::rimward_toml());
+    check_keys("node-toml.md", &rimward_manifest::schema::node_toml());
+}
+
+fn check_keys(name: &str, schema: &serde_json::Value) {
+    let text = fs::read_to_string(page(name)).unwrap();
+    let is_named = |key: &&String| {
+        let in_header = [format!("[{key}]"), format!("[{key}."), format!(".{key}]"), format!(".{key}.")];
+        text.contains(&format!("`{key}`")) || in_header.iter().any(|header| text.contains(header))
+    };
+    let missing: Vec<_> = keys(schema).into_iter().filter(|key| !is_named(key)).collect();
+    assert!(missing.is_empty(), "`{name}` does not name {missing:?}");
+}
+
+fn keys(schema: &serde_json::Value) -> BTreeSet<&String> {
+    let here = schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key);
+    let object = schema.as_object().into_iter().flatten().map(|(_, below)| below);
+    let below = object.chain(schema.as_array().into_iter().flatten()).flat_map(keys);
+    here.chain(below).collect()
+}

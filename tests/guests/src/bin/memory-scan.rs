@@ -1,0 +1,28 @@
+//! `/write` takes 4 MiB of memory and fills it with a pattern; any other path takes as much and looks for what somebody
+//! left there.
+
+use rimward_test_guests::{guest, path, say};
+use std::arch::wasm32::memory_grow;
+use wasip2::http::types::{IncomingRequest, ResponseOutparam};
+
+const PAGES: usize = 64;
+const PAGE_BYTES: usize = 1 << 16;
+
+fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    let first = memory_grow::<0>(PAGES);
+    assert_ne!(first, usize::MAX, "there is room");
+    // SAFETY: these pages were just added, and nobody else knows of them.
+    let pages = unsafe {
+        std::slice::from_raw_parts_mut((first * PAGE_BYTES) as *mut u8, PAGES * PAGE_BYTES)
+    };
+    match path(&request).as_str() {
+        "write" => {
+            pages.fill(0xa5);
+            say(out, "written\n");
+        }
+        _ if pages.iter().all(|byte| *byte == 0) => say(out, "clean\n"),
+        _ => say(out, "somebody was here\n"),
+    }
+}
+
+guest!(handle);

@@ -1,0 +1,102 @@
+//! What several guests do: answer piece by piece, on plain `wasi:http` 0.2.
+
+use std::time::Duration;
+use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use wasip2::io::streams::OutputStream;
+
+pub use wasip2;
+
+/// Makes `handle(request, out)` the guest's handler.
+#[macro_export]
+macro_rules! guest {
+    ($handle:path) => {
+        struct TheGuest;
+
+        impl $crate::wasip2::exports::http::incoming_handler::Guest for TheGuest {
+            fn handle(
+                request: $crate::wasip2::http::types::IncomingRequest,
+                out: $crate::wasip2::http::types::ResponseOutparam,
+            ) {
+                $handle(request, out);
+            }
+        }
+
+        $crate::wasip2::http::proxy::export!(TheGuest with_types_in $crate::wasip2);
+
+        fn main() {
+            unreachable!("a node calls `handle`");
+        }
+    };
+}
+
+/// A reply that has begun.
+pub struct Reply {
+    body: OutgoingBody,
+    stream: OutputStream,
+}
+
+impl Reply {
+    /// Sends the head.
+    pub fn begin(out: ResponseOutparam, status: u16, headers: &[(&str, &str)]) -> Self {
+        let fields = Fields::new();
+        for (name, value) in headers {
+            fields.append(name, value.as_bytes()).expect("the header is allowed");
+        }
+        let response = OutgoingResponse::new(fields);
+        response.set_status_code(status).expect("the status is valid");
+        let body = response.body().expect("it was not taken yet");
+        ResponseOutparam::set(out, Ok(response));
+        let stream = body.write().expect("it was not taken yet");
+        Self { body, stream }
+    }
+
+    /// Sends some of the body, and waits until the host has taken it.
+    pub fn write(&self, bytes: &[u8]) {
+        // The largest piece that this call takes.
+        for piece in bytes.chunks(4096) {
+            self.stream.blocking_write_and_flush(piece).expect("somebody reads");
+        }
+    }
+
+    /// Ends it.
+    pub fn end(self) {
+        self.end_with(None).expect("the body is complete");
+    }
+
+    /// Ends it with trailers.
+    pub fn end_with(self, trailers: Option<Fields>) -> Result<(), wasip2::http::types::ErrorCode> {
+        drop(self.stream);
+        OutgoingBody::finish(self.body, trailers)
+    }
+}
+
+/// A complete reply of 200 with this text.
+pub fn say(out: ResponseOutparam, text: &str) {
+    let reply = Reply::begin(out, 200, &[]);
+    reply.write(text.as_bytes());
+    reply.end();
+}
+
+/// What follows the first slash of the path.
+pub fn path(request: &IncomingRequest) -> String {
+    let path = request.path_with_query().unwrap_or_default();
+    path.trim_start_matches('/').to_owned()
+}
+
+/// The number that the path is, if it is one.
+pub fn number(request: &IncomingRequest) -> Option<u64> {
+    path(request).parse().ok()
+}
+
+/// Waits.
+pub fn pause(time: Duration) {
+    subscribe_duration(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).block();
+}
+
+/// Waits for ever.
+pub fn pause_for_ever() -> ! {
+    loop {
+        pause(Duration::from_secs(3600));
+    }
+}

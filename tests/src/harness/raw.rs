@@ -1,0 +1,112 @@
+//! A client that writes and reads bytes, for requests that no library would send.
+
+use crate::harness::within;
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A plain connection to a node.
+pub struct Raw {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+/// A reply as it came over the wire.
+#[derive(Debug)]
+pub struct RawReply {
+    /// The status line and the header fields.
+    pub head: String,
+    /// What the connection carried after the head, as far as `content-length` or the final chunk say.
+    pub body: Vec<u8>,
+}
+
+impl Raw {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = within("a connection", TcpStream::connect(address)).await.expect("the node listens");
+        Self { stream, read: Vec::new() }
+    }
+
+    /// Sends these bytes.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.stream.write_all(bytes.as_ref()).await.expect("the node reads");
+        self
+    }
+
+    /// Sends these bytes, if the node still takes them.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Ends what this side sends; the other side may still answer.
+    pub async fn half_close(&mut self) {
+        self.stream.shutdown().await.expect("the connection is open");
+    }
+
+    /// The next reply; a panic where the connection ends without one.
+    pub async fn reply(&mut self) -> RawReply {
+        let reply = within("a reply", self.try_reply()).await;
+        reply.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&self.read)))
+    }
+
+    /// Everything until the node closes the connection.
+    pub async fn rest(mut self) -> Vec<u8> {
+        let read = within("the end of the connection", self.stream.read_to_end(&mut self.read)).await;
+        match read {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
+            _ => self.read,
+        }
+    }
+
+    async fn try_reply(&mut self) -> io::Result<RawReply> {
+        let end = self.find(b"\r\n\r\n", 0).await?;
+        let head: Vec<u8> = self.read.drain(..end + 4).collect();
+        let head = String::from_utf8(head).expect("heads are plain");
+        let body = match content_length(&head) {
+            Some(len) => {
+                while self.read.len() < len {
+                    self.more().await?;
+                }
+                self.read.drain(..len).collect()
+            }
+            None if head.to_lowercase().contains("transfer-encoding: chunked") => {
+                let end = self.find(b"0\r\n\r\n", 0).await?;
+                self.read.drain(..end + 5).collect()
+            }
+            None => Vec::new(),
+        };
+        Ok(RawReply { head, body })
+    }
+
+    async fn find(&mut self, what: &[u8], from: usize) -> io::Result<usize> {
+        loop {
+            let found = self.read[from..].windows(what.len()).position(|window| window == what);
+            match found {
+                Some(at) => return Ok(from + at),
+                None => self.more().await?,
+            }
+        }
+    }
+
+    async fn more(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.read).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RawReply {
+    /// The status.
+    pub fn status(&self) -> u16 {
+        let status = self.head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("no status in {:?}", self.head))
+    }
+}
+
+fn content_length(head: &str) -> Option<usize> {
+    head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().expect("a number"))
+    })
+}

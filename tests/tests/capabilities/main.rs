@@ -1,0 +1,10 @@
+//! What a function may import and where it may call, end to end: a whole node, a guest that does what the test asks, and
+//! fake upstreams. One module for each capability.
+
+mod calls;
+mod config;
+mod functions;
+mod keyvalue;
+mod logs;
+mod support;
+mod upstreams;
