@@ -105,7 +105,7 @@ pub fn serve(app: &Path, state: &Path) -> Vec<OsString> {
 fn wasmtimes(wasmtime: &Path, component: &Path, apps: &Apps) -> Result<[Contestant; 3]> {
     /// The pages that a guest touched are found by asking the kernel, and what stays resident is as much as the node's.
     const TUNED: &str = "-Opooling-pagemap-scan=auto,pooling-memory-keep-resident=10485760,\
-                         pooling-table-keep-resident=1048576,pooling-total-stacks=200";
+                         pooling-table-keep-resident=1048576";
     let compiled = compile(wasmtime, component, &apps.path("hello.cwasm"))?;
     let reuses = format!("--max-instance-reuse-count={REUSES}");
     let serve = |which, settings: &[&str]| {
@@ -116,7 +116,7 @@ fn wasmtimes(wasmtime: &Path, component: &Path, apps: &Apps) -> Result<[Contesta
     Ok([
         serve(Which::Wasmtime, &[]),
         serve(Which::WasmtimeTuned, &[TUNED]),
-        serve(Which::WasmtimeReused, &[TUNED, &reuses]),
+        serve(Which::WasmtimeReused, &[&reuses]),
     ])
 }
 

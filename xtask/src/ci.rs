@@ -4,16 +4,18 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
+use crate::links;
 use crate::steps::Steps;
 use crate::workspace::{cargo, cargo_in, guest_workspaces, has, root};
 
-/// Checks formatting, lints, documentation, the build without a compiler, licences and sources.
+/// Checks formatting, links, lints, documentation, the build without a compiler, licences and sources.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result<()> {
     let mut steps = Steps::default();
     format(&mut steps);
+    steps.work("links of pages", || links::check(root()));
     dependencies(&mut steps);
     lints(&mut steps);
     steps.run(

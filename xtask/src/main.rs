@@ -6,7 +6,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
 mod ci;
+mod demo;
 mod foreign;
+mod links;
 mod setup;
 mod steps;
 mod tests;
@@ -29,12 +31,14 @@ Examples:
   cargo xtask setup             get this machine ready: guest toolchain, test guests, examples
   cargo xtask test              everything that can be tested on this machine
   cargo xtask test router       only the tests whose name has `router` in it
-  cargo xtask ci                formatting, lints, documentation, licences";
+  cargo xtask demo              the main job: a photo, a sandboxed function, a model server
+  cargo xtask ci                formatting, links, lints, documentation, licences";
 
 #[derive(Subcommand)]
 enum Chore {
     Setup(setup::Arguments),
     Test(tests::Arguments),
+    Demo(demo::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Setup(arguments) => setup::run(&arguments),
         Chore::Test(arguments) => tests::run(&arguments),
+        Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Ci(arguments) => ci::run(&arguments),
     };
     match result {

@@ -244,7 +244,7 @@ pub(crate) async fn install(
         bundle: &bundle,
         placement: &placement,
         tenant,
-        secrets: read_secrets(node, &bundle.app, &placement.tenant)?,
+        secrets: read_secrets(node, &bundle.app, &placement)?,
         private_origins: BTreeSet::new(),
     };
     let limits = install.limits()?;
@@ -291,15 +291,31 @@ fn route_text(trigger: &rimward_manifest::HttpTrigger) -> String {
     }
 }
 
-fn read_secrets(node: &Shared, app: &App, tenant: &Name) -> Result<BTreeMap<Name, String>, InstallError> {
-    let read = |name: &Name| {
-        let bound =
-            node.file.secret(tenant, name).ok_or_else(|| InstallError::NoSecret { name: name.clone() })?;
-        let value =
-            secrets::read(bound).map_err(|source| InstallError::Secret { name: name.clone(), source })?;
-        Ok((name.clone(), value))
-    };
-    app.secrets().into_iter().map(read).collect()
+/// The secrets that functions read and that upstream calls carry, by the app's word or by the node's.
+fn read_secrets(
+    node: &Shared,
+    app: &App,
+    placement: &Placement,
+) -> Result<BTreeMap<Name, String>, InstallError> {
+    let mut secrets = BTreeMap::new();
+    let bound = app.upstreams.iter().map(|(name, upstream)| bind(upstream, placement.bind.upstreams.get(name)));
+    let bound: Vec<_> = bound.collect();
+    let carried = bound.iter().flat_map(rimward_manifest::Upstream::secrets);
+    for name in app.functions.values().flat_map(|function| &function.secrets).chain(carried) {
+        let declared = node.file.secret(&placement.tenant, name);
+        let declared = declared.ok_or_else(|| InstallError::NoSecret { name: name.clone() })?;
+        let value = secrets::read(declared);
+        let value = value.map_err(|source| InstallError::Secret { name: name.clone(), source })?;
+        secrets.insert(name.clone(), value);
+    }
+    Ok(secrets)
+}
+
+fn bind(
+    declared: &rimward_manifest::Upstream,
+    binding: Option<&rimward_manifest::UpstreamBinding>,
+) -> rimward_manifest::Upstream {
+    binding.map_or_else(|| declared.clone(), |binding| declared.clone().bind(binding))
 }
 
 /// Components are loaded one after the other: compiling one already uses every core.

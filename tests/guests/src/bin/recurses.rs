@@ -8,6 +8,7 @@ fn handle(_request: IncomingRequest, _out: ResponseOutparam) {
     black_box(deeper(0));
 }
 
+#[expect(unconditional_recursion, reason = "that is the point")]
 fn deeper(depth: u64) -> u64 {
     let here = black_box([depth; 16]);
     deeper(depth + 1).wrapping_add(here[7])

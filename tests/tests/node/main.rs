@@ -1,0 +1,14 @@
+//! A whole node from the outside: what it does with requests, with guests that misbehave, and with apps that come and go.
+
+mod admission;
+mod bodies;
+mod code;
+mod connections;
+mod failures;
+mod limits;
+mod ops;
+mod requests;
+mod reuse;
+mod revisions;
+mod routes;
+mod tls;
