@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
+use crate::bench;
 use crate::links;
 use crate::steps::Steps;
 use crate::workspace::{cargo, cargo_in, guest_workspaces, has, root};
@@ -29,7 +30,7 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
 
 fn format(steps: &mut Steps) {
     steps.run("format", &mut cargo(&["fmt", "--all", "--check"]));
-    for folder in guest_workspaces() {
+    for folder in guest_workspaces().chain([bench::GUEST]) {
         steps.run(&format!("format of {folder}"), &mut cargo_in(folder, &["fmt", "--all", "--check"]));
     }
 }

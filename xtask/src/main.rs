@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
+mod bench;
 mod ci;
 mod demo;
 mod foreign;
@@ -32,6 +33,7 @@ Examples:
   cargo xtask test              everything that can be tested on this machine
   cargo xtask test router       only the tests whose name has `router` in it
   cargo xtask demo              the main job: a photo, a sandboxed function, a model server
+  cargo xtask bench --peers     compare the node with bare hyper and `wasmtime serve`
   cargo xtask ci                formatting, links, lints, documentation, licences";
 
 #[derive(Subcommand)]
@@ -39,6 +41,7 @@ enum Chore {
     Setup(setup::Arguments),
     Test(tests::Arguments),
     Demo(demo::Arguments),
+    Bench(bench::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Chore::Setup(arguments) => setup::run(&arguments),
         Chore::Test(arguments) => tests::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Ci(arguments) => ci::run(&arguments),
     };
     match result {

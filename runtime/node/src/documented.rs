@@ -51,8 +51,9 @@ fn the_book_lists_every_metric() {
     let labels = labels(&text);
     for (name, kind, help) in described(&text) {
         let labels: Vec<_> = labels[name].iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
         let suffix = if kind == "counter" { "_total" } else { "" };
-        writeln!(table, "| `{name}{suffix}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
+        writeln!(table, "| `{name}{suffix}` | {kind} | {labels} | {help} |").unwrap();
     }
     check_table("metrics.md", "metrics", &table);
 }

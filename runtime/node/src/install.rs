@@ -298,7 +298,10 @@ fn read_secrets(
     placement: &Placement,
 ) -> Result<BTreeMap<Name, String>, InstallError> {
     let mut secrets = BTreeMap::new();
-    let bound = app.upstreams.iter().map(|(name, upstream)| bind(upstream, placement.bind.upstreams.get(name)));
+    let bound = app.upstreams.iter().map(|(name, upstream)| {
+        let binding = placement.bind.upstreams.get(name).cloned().unwrap_or_default();
+        upstream.clone().bind(&binding)
+    });
     let bound: Vec<_> = bound.collect();
     let carried = bound.iter().flat_map(rimward_manifest::Upstream::secrets);
     for name in app.functions.values().flat_map(|function| &function.secrets).chain(carried) {
@@ -309,13 +312,6 @@ fn read_secrets(
         secrets.insert(name.clone(), value);
     }
     Ok(secrets)
-}
-
-fn bind(
-    declared: &rimward_manifest::Upstream,
-    binding: Option<&rimward_manifest::UpstreamBinding>,
-) -> rimward_manifest::Upstream {
-    binding.map_or_else(|| declared.clone(), |binding| declared.clone().bind(binding))
 }
 
 /// Components are loaded one after the other: compiling one already uses every core.

@@ -234,6 +234,17 @@ impl Node {
         Ok(())
     }
 
+    /// On a thread of its own, because whoever drops a node may be on a runtime that must not be blocked on again.
+    fn close_stores(&self) {
+        let stores = &self.shared.stores;
+        std::thread::scope(|scope| {
+            scope.spawn(|| match tokio::runtime::Builder::new_current_thread().build() {
+                Ok(runtime) => runtime.block_on(stores.close()),
+                Err(error) => tracing::error!(%error, "the stores could not be closed"),
+            });
+        });
+    }
+
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -343,7 +354,7 @@ pub enum InvokeFailure {
     Stopped,
 }
 
-/// Cores end, then whatever they shared.
+/// Cores end, then whatever they shared: what functions stored is on disk when this returns.
 impl Drop for Node {
     fn drop(&mut self) {
         self.stop.send_replace(true);
@@ -351,6 +362,7 @@ impl Drop for Node {
             // A panic of a core was reported when it happened.
             let _ = thread.join();
         }
+        self.close_stores();
     }
 }
 
@@ -630,6 +642,10 @@ pub(crate) async fn check_reuse(node: &Arc<Shared>, function: &Arc<Deployed>) ->
             let reply =
                 called.map_err(|failure| format!("the {attempt} request: {}", answer::chain(&failure)))?;
             reply.into_body().collect().await.map_err(|error| answer::chain(&error))?;
+            // The second request is for the same instance. It comes back when its guest has ended, after the reply.
+            while !function.warm.is_settled(core.index) {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
         }
         Ok(())
     });

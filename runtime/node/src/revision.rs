@@ -88,6 +88,12 @@ impl Warm {
         self.reuse != Reuse::Fresh
     }
 
+    /// Whether an instance waits on this core, or none can because the node has no room for it.
+    pub(crate) fn is_settled(&self, core: usize) -> bool {
+        let idle = self.cores[core].lock().unwrap_or_else(PoisonError::into_inner);
+        !idle.is_empty() || self.room.free.load(Relaxed) == 0
+    }
+
     /// The instance that was used last, if it is young enough; older ones are dropped.
     pub(crate) fn take(&self, core: usize) -> Option<Used> {
         if self.reuse == Reuse::Fresh {

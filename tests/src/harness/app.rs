@@ -15,6 +15,7 @@ pub struct App {
     text: Text,
     pub(crate) tenant: Name,
     pub(crate) bind: Bind,
+    /// Names, and the lines of their tables.
     upstreams: Vec<(String, String)>,
     components: BTreeMap<String, Bytes>,
 }
@@ -124,11 +125,18 @@ impl App {
 
     /// An upstream of that name, where `fake` is; the node allows its address. A declared app grants it itself.
     #[must_use]
-    pub fn upstream(mut self, upstream: &str, fake: &Fake) -> Self {
-        let allow = format!("127.0.0.1/32:{}", fake.address().port()).parse().expect("it is a network");
+    pub fn upstream(self, upstream: &str, fake: &Fake) -> Self {
+        self.upstream_at(upstream, &fake.url(), "")
+    }
+
+    /// The same at an origin of loopback, with further lines for its table.
+    #[must_use]
+    pub fn upstream_at(mut self, upstream: &str, url: &str, more: &str) -> Self {
+        let (_, port) = url.rsplit_once(':').expect("the origins of tests have a port");
+        let allow = format!("127.0.0.1/32:{port}").parse().expect("it is a network");
         let binding = UpstreamBinding { allow: vec![allow], ..UpstreamBinding::default() };
         self.bind.upstreams.insert(name(upstream), binding);
-        self.upstreams.push((upstream.to_owned(), fake.url()));
+        self.upstreams.push((upstream.to_owned(), format!("url = {url:?}\n{more}")));
         self
     }
 
@@ -165,8 +173,8 @@ impl App {
             Text::Declared(text) => text.clone(),
             Text::OneFunction(function) => function.text(&self.upstreams),
         };
-        for (name, url) in &self.upstreams {
-            write!(text, "\n[upstream.{name}]\nurl = {url:?}\n").expect("a string takes everything");
+        for (name, lines) in &self.upstreams {
+            write!(text, "\n[upstream.{name}]\n{lines}\n").expect("a string takes everything");
         }
         text
     }

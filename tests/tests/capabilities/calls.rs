@@ -1,6 +1,6 @@
 //! Outgoing requests: where a function may send them, and what it reads when that fails.
 
-use crate::support::{call, caller, closed_port, reaching};
+use crate::support::{call, caller, nobody};
 use rimward_tests::{
     App, Behaviour, always, app, echoes, fake, fake_over_tls, node, raw, replies, silent, stalls_after,
 };
@@ -56,7 +56,7 @@ async fn private_addresses_are_prohibited_even_where_every_host_is_granted() {
 #[tokio::test]
 async fn a_function_cannot_reach_the_nodes_own_listeners() {
     let node = node().start().await;
-    node.install(reaching(caller(), "itself", node.address().port(), "")).await;
+    node.install(caller().upstream_at("itself", &format!("http://{}", node.address()), "")).await;
     call(&node, "http://itself.upstream.internal/").await.is(200).says("error ErrorCode::LoopDetected");
 }
 
@@ -90,8 +90,8 @@ async fn check_failure(behaviour: Behaviour, says: &str) {
 #[tokio::test]
 async fn a_failure_of_the_upstream_reaches_the_guest_as_the_error_of_wasi_http() {
     check_failure(raw("this is no HTTP\r\n\r\n"), "error ErrorCode::HttpProtocolError").await;
-    check_failure(raw(""), "error ErrorCode::HttpResponseIncomplete").await;
-    check_failure(raw("HTTP/1.1 200 OK\r\ncontent-le"), "error ErrorCode::HttpResponseIncomplete").await;
+    check_failure(raw(""), "error ErrorCode::ConnectionTerminated").await;
+    check_failure(raw("HTTP/1.1 200 OK\r\ncontent-le"), "error ErrorCode::ConnectionTerminated").await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_body_that_breaks_off_is_an_error_after_the_head() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_refuses_the_connection() {
-    let app = reaching(caller(), "gone", closed_port(), "");
+    let app = caller().upstream_at("gone", &nobody(), "");
     check_refused(app, "http://gone.upstream.internal/", "ConnectionRefused").await;
 }
 
@@ -120,7 +120,7 @@ async fn an_upstream_is_waited_for_as_long_as_the_guest_asks() {
 #[tokio::test]
 async fn an_upstream_is_waited_for_no_longer_than_the_app_says_whatever_the_guest_asks() {
     let silent = fake(silent());
-    let app = reaching(caller(), "origin", silent.address().port(), r#"timeout = { first-byte = "50ms" }"#);
+    let app = caller().upstream_at("origin", &silent.url(), r#"timeout = { first-byte = "50ms" }"#);
     let node = node().app(app).start().await;
     let answer = call(&node, "http://origin.upstream.internal/").header("x-first-byte-ms", "60000").await;
     answer.is(200).says("error ErrorCode::HttpResponseTimeout");
@@ -136,14 +136,14 @@ async fn a_body_that_stands_still_is_waited_for_as_long_as_the_guest_asks() {
 #[tokio::test]
 async fn a_connection_that_does_not_come_about_is_waited_for_as_long_as_the_guest_asks() {
     let full = full_listener();
-    let node = node().app(reaching(caller(), "full", full.port, "")).start().await;
+    let node = node().app(caller().upstream_at("full", &full.url, "")).start().await;
     let answer = call(&node, "http://full.upstream.internal/").header("x-connect-ms", "50").await;
     answer.is(200).says("error ErrorCode::ConnectionTimeout");
 }
 
 /// A listener that accepts nothing and whose queue is full.
 struct Full {
-    port: u16,
+    url: String,
     _listener: TcpListener,
     _queued: Vec<std::net::TcpStream>,
 }
@@ -158,7 +158,11 @@ fn full_listener() -> Full {
     let address = listener.local_addr().expect("it is bound");
     let patience = std::time::Duration::from_millis(50);
     let connect = |_| std::net::TcpStream::connect_timeout(&address, patience).ok();
-    Full { port: address.port(), _queued: (0..8).map_while(connect).collect(), _listener: listener }
+    Full {
+        url: format!("http://{address}"),
+        _queued: (0..8).map_while(connect).collect(),
+        _listener: listener,
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Named upstreams: what the node adds to a call, connections, TLS; and that no secret shows anywhere.
 
-use crate::support::{call, caller, closed_port};
+use crate::support::{call, caller, nobody};
 use http::Version;
 use rimward_manifest::{ClientCertificate, FileAt, UpstreamBinding};
 use rimward_tests::{
@@ -44,8 +44,7 @@ async fn a_secret_shows_in_no_reply_no_log_no_metric_and_no_error() {
     // The harness looks for it in every reply.
     call(&node, "http://vision.upstream.internal/").await.is(200).mentions("error ");
     node.install(bind(keyed(&vision), |binding| {
-        let gone = format!("http://127.0.0.1:{}", closed_port());
-        binding.url = Some(gone.parse().expect("it is a URL"));
+        binding.url = Some(nobody().parse().expect("it is a URL"));
     }))
     .await;
     call(&node, "http://vision.upstream.internal/").await.is(200).mentions("error ");

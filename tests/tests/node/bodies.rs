@@ -67,7 +67,8 @@ async fn a_reply_to_head_has_the_length_and_no_body() {
         node.call("HEAD", "/").over(over).await.is(200).says("").has("content-length", "6");
     }
     let mut raw = node.raw().await;
-    raw.send("HEAD / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    raw.send("HEAD / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
     let rest = String::from_utf8(raw.rest().await).unwrap();
     assert_eq!(rest.matches("hello").count(), 1, "{rest}");
 }
@@ -81,7 +82,11 @@ async fn a_status_without_a_body_has_none() {
         answer.is(status).says("").has_no("content-length").has_no("transfer-encoding");
     }
     for status in [200, 201, 404, 503] {
-        node.get(&format!("/{status}")).await.is(status).says("a body\n").has("x-status", &status.to_string());
+        node.get(&format!("/{status}"))
+            .await
+            .is(status)
+            .says("a body\n")
+            .has("x-status", &status.to_string());
     }
 }
 
@@ -267,11 +272,8 @@ async fn a_length_over_the_limit_is_refused_before_the_function_is_called() {
 /// The second function tells the time: it answers when that much has passed.
 #[tokio::test]
 async fn waiting_for_the_client_is_not_the_functions_time() {
-    let node = node()
-        .app(app("measures").limits(r#"wall = "100ms""#))
-        .app(app("sleep").route("/:ms"))
-        .start()
-        .await;
+    let node =
+        node().app(app("measures").limits(r#"wall = "100ms""#)).app(app("sleep").route("/:ms")).start().await;
     let (sending, body) = upload();
     let call = tokio::spawn(node.post("/").streams(body).into_future());
     assert!(sending.send("slow ").await);

@@ -184,7 +184,8 @@ async fn a_big_call_hands_over_up_to_the_limit_and_no_more() {
 /// G28: the pool has a few slots, and every one of them was written to.
 #[tokio::test]
 async fn memory_scan_finds_nothing_of_earlier_guests() {
-    let node = node().app(app("memory-scan")).app(app("memory-scan").named("other").route("/other")).start().await;
+    let node =
+        node().app(app("memory-scan")).app(app("memory-scan").named("other").route("/other")).start().await;
     for answer in node.get("/write").at_once(24).await {
         answer.is(200).says("written\n");
     }

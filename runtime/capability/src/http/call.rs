@@ -328,7 +328,7 @@ impl Call {
                     return Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error))));
                 }
                 Poll::Ready(None) => return Poll::Ready(self.ended(None)),
-                Poll::Pending => return Poll::Ready(self.running.failed().map_or(Ok(Complete::No), Err)),
+                Poll::Pending => return Poll::Ready(self.running.unfinished().map_or(Ok(Complete::No), Err)),
             }
             if self.collected.len() > REPLY_COLLECTED_BYTES {
                 return Poll::Ready(Ok(Complete::No));
@@ -402,6 +402,14 @@ impl Running {
     /// The failure that the guest ended with, once; it is kept for the closing too.
     pub(super) fn failed(&mut self) -> Option<GuestFailure> {
         self.failure.as_ref().map(GuestFailure::again)
+    }
+
+    /// Why a body that has not ended will not go on, if so: a guest that has returned writes no more.
+    pub(super) fn unfinished(&mut self) -> Option<GuestFailure> {
+        match self.run {
+            Some(_) => None,
+            None => Some(self.failure_or(GuestFailure::Answered(Error::HttpResponseIncomplete))),
+        }
     }
 
     pub(super) fn failure_or(&mut self, other: GuestFailure) -> GuestFailure {

@@ -65,6 +65,7 @@ struct Context {
     client: Arc<Client>,
     wall: super::Wall,
     depth: u8,
+    request_id: Arc<str>,
     traceparent: Option<http::HeaderValue>,
     in_flight: Arc<Semaphore>,
 }
@@ -83,6 +84,7 @@ impl Outgoing {
                 client: invocation.client.clone(),
                 wall: invocation.wall.clone(),
                 depth: invocation.depth,
+                request_id: invocation.request_id.clone(),
                 traceparent: invocation.traceparent.clone(),
                 in_flight: Arc::new(Semaphore::new(grant.in_flight_max)),
             },
@@ -165,12 +167,16 @@ impl Context {
         }
     }
 
+    /// Whatever functions do for one request has the request's own id.
     async fn call_function(
         &self,
         name: &str,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
         permit: OwnedSemaphorePermit,
     ) -> Result<http::Response<WasiBody>, Error> {
+        if let Ok(id) = http::HeaderValue::from_str(&self.request_id) {
+            request.headers_mut().insert("x-request-id", id);
+        }
         let invoking = self.grant.invoke.invoke(name, request, self.depth.saturating_add(1));
         let response =
             self.in_time(invoking).await?.map_err(|InvokeError::NotFound| Error::DestinationNotFound)?;

@@ -86,7 +86,7 @@ impl Streaming {
                     Poll::Ready(None)
                 }
             },
-            Poll::Pending => match running.failed() {
+            Poll::Pending => match running.unfinished() {
                 Some(failure) => self.cut(failure),
                 None if self.idle.poll(cx).is_ready() => self.cut(GuestFailure::Idle),
                 None => Poll::Pending,

@@ -1,6 +1,7 @@
 //! Writes lines: through `wasi:logging`, and to the standard streams.
 
 use bindings::wasi::logging::logging::{Level, log};
+use std::io::Write;
 use wstd::http::{Body, Error, Request, Response};
 
 mod bindings {
@@ -19,6 +20,7 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
             println!("to stdout");
             eprintln!("to stderr");
             print!("without an end");
+            std::io::stdout().flush()?;
         }
         ["long", bytes] => log(Level::Info, "", &"x".repeat(bytes.parse()?)),
         ["flood", lines] => (0..lines.parse()?).for_each(|n: u32| log(Level::Info, "", &format!("line {n}"))),

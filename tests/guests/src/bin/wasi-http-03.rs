@@ -68,7 +68,10 @@ async fn fetch(to: &str) -> Result<String, ErrorCode> {
 fn trailers() -> Response<Body> {
     let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("42"))]);
     let frames = [Frame::data(Bytes::from_static(b"with trailers")), Frame::trailers(trailers)];
-    Response::new(StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync())
+    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync());
+    // HTTP/1.1 sends only trailers that were announced.
+    response.headers_mut().insert("trailer", HeaderValue::from_static("x-sum"));
+    response
 }
 
 fn main() {}

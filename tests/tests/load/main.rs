@@ -1,0 +1,7 @@
+//! What only shows under load: a proxy that must not lose a request, and neighbours of a function that misbehaves. The
+//! usual run takes a sample; the module `slow` of each takes the whole.
+
+mod clients;
+mod neighbours;
+mod origin;
+mod proxy;

@@ -1,0 +1,150 @@
+//! Code: how components are compiled, kept and refused.
+
+use bytes::Bytes;
+use rimward_bundle::{Bundle, Component, Digest};
+use rimward_engine::{
+    Cache, ChildLimits, Compiler, Engine, Generation, LoadError, Origin, PoolSize, Settings, Source, limits,
+};
+use rimward_node::Placement;
+use rimward_tests::{TestNode, app, chain, component, component_of_text, node};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The `rimward` binary of this build, whose hidden command compiles for a node.
+fn in_a_process(limits: ChildLimits) -> Compiler {
+    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("rimward");
+    assert!(program.exists(), "`{}` is not there: run `cargo build -p rimward`", program.display());
+    Compiler::child(program, vec!["compile-component".into()], limits)
+}
+
+/// D3.
+#[tokio::test]
+async fn a_component_is_compiled_in_a_process_of_its_own() {
+    let node = node().own_cache().compiler(in_a_process(ChildLimits::default())).start().await;
+    assert_eq!(node.install("hello").await.compiled, 1);
+    node.get("/").await.is(200).says("hello\n");
+}
+
+/// D3.
+#[tokio::test]
+async fn a_component_that_takes_too_long_to_compile_is_refused() {
+    let limits = ChildLimits { wall: Duration::from_millis(1), ..ChildLimits::default() };
+    let node = node().own_cache().compiler(in_a_process(limits)).start().await;
+    let why = node.refuses("hello").await;
+    assert!(why.contains("took longer than") && why.contains("stopped"), "{why}");
+    node.get("/").await.is(404);
+}
+
+/// D3.
+#[tokio::test]
+async fn a_component_that_needs_too_much_memory_to_compile_is_refused() {
+    let limits = ChildLimits { memory_bytes: 32 << 20, ..ChildLimits::default() };
+    let node = node().own_cache().compiler(in_a_process(limits)).start().await;
+    let why = node.refuses("hello").await;
+    assert!(why.contains("ended early") && why.contains("32 MiB"), "{why}");
+}
+
+#[tokio::test]
+async fn a_component_is_compiled_once() {
+    let node = node().own_cache().start().await;
+    assert_eq!(node.install(app("trap").named("one")).await.compiled, 1);
+    assert_eq!(node.install(app("trap").named("other").route("/other")).await.compiled, 0);
+    let node = node.stop().own_cache().start().await;
+    assert_eq!(node.install("trap").await.compiled, 0, "not by the next node either");
+}
+
+/// D10.
+#[tokio::test]
+async fn a_damaged_cache_costs_a_compilation_and_nothing_else() {
+    let node = node().own_cache().start().await;
+    node.install("trap").await;
+    let entries = || std::fs::read_dir(node.folder().join("cache")).unwrap();
+    let entry: PathBuf = entries().next().unwrap().unwrap().path();
+    let good = std::fs::read(&entry).unwrap();
+    for at in (0..good.len()).step_by(good.len() / 8) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&entry, bad).unwrap();
+        assert_eq!(node.install("trap").await.compiled, 1, "byte {at}");
+        assert_eq!(node.install("trap").await.compiled, 0);
+    }
+    std::fs::remove_file(&entry).unwrap();
+    assert_eq!(node.install("trap").await.compiled, 1);
+    node.get("/").await.code("rimward.guest.trap");
+}
+
+/// Why the node refuses an app of these bytes, past the look that a bundle takes at them.
+async fn refusal(node: &TestNode, bytes: impl Into<Bytes>) -> String {
+    let mut bundle = Bundle::from_component("odd".parse().unwrap(), component("hello")).unwrap();
+    let bytes = bytes.into();
+    let odd = Component { digest: Digest::of(&bytes), bytes, precompiled: Vec::new() };
+    bundle.components.insert("odd".parse().unwrap(), odd);
+    let placement = Placement { tenant: "default".parse().unwrap(), bind: Default::default() };
+    match node.node().install(bundle, placement).await {
+        Ok(installed) => panic!("it was installed: {installed:?}"),
+        Err(error) => chain(&error),
+    }
+}
+
+/// D2.
+#[tokio::test]
+async fn what_is_no_component_is_refused_with_the_remedy() {
+    let node = node().start().await;
+    let cases = [
+        (component_of_text("(module)"), "core module", "`wasm32-wasip2`"),
+        (Bytes::from("(component)"), "WebAssembly text", "`wasm-tools parse`"),
+        (Bytes::from("\x7fELF\x02\x01\x01"), "native code", "`.wasm` file"),
+        (Bytes::from("#!/bin/sh\n"), "not WebAssembly", "`\\0asm`"),
+        (Bytes::from("\0asm\x0a\0\x01\0"), "old or unknown", "rebuild"),
+        (Bytes::new(), "not WebAssembly", "`\\0asm`"),
+    ];
+    for (bytes, what, remedy) in cases {
+        let why = refusal(&node, bytes).await;
+        assert!(why.contains(what) && why.contains(remedy), "{why}");
+    }
+}
+
+/// D2.
+#[tokio::test]
+async fn a_damaged_component_is_refused_with_the_place() {
+    let node = node().start().await;
+    let good = component("hello");
+    let why = refusal(&node, good.slice(..good.len() / 2)).await;
+    assert!(why.contains("not valid at byte"), "{why}");
+}
+
+/// D3.
+#[tokio::test]
+async fn a_component_is_looked_at_up_to_its_largest_size_and_no_further() {
+    let node = node().start().await;
+    let mut bytes = component("hello").to_vec();
+    bytes.resize(limits::COMPONENT_BYTES, 0);
+    let why = refusal(&node, bytes.clone()).await;
+    assert!(why.contains("not valid"), "it was looked at: {why}");
+    bytes.push(0);
+    let why = refusal(&node, bytes).await;
+    assert!(why.contains("more than the 104857600 that are accepted"), "{why}");
+}
+
+fn engine() -> Arc<Engine> {
+    let settings = Settings { pool: PoolSize::Slots(4), concurrent: false, ..Settings::default() };
+    Engine::new(&settings, Cache::none(), Compiler::here()).unwrap()
+}
+
+/// D11.
+#[test]
+fn precompiled_code_is_loaded_where_it_fits() {
+    let (generation, code) = engine().precompile(&component("hello")).unwrap();
+    assert_eq!(generation, Generation::Plain);
+    let source =
+        |generation, trusted_code| Source::TrustedPrecompiled { generation, digest: [0; 32], trusted_code };
+    let loaded = engine().load(source(Generation::Plain, &code)).unwrap();
+    assert_eq!(loaded.origin, Origin::Precompiled);
+    let off = engine().load(source(Generation::Concurrent, &code));
+    assert!(matches!(off, Err(LoadError::ConcurrentIsOff)));
+    let Err(error) = engine().load(source(Generation::Plain, &component("hello"))) else {
+        panic!("it was loaded")
+    };
+    assert!(matches!(error, LoadError::Precompiled(_)), "{error}");
+}
