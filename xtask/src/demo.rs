@@ -51,10 +51,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let python = step("the model server: KServe and its model, from PyPI", || model_server::install(&cache))?;
     step("the function: guest toolchain, then examples/read-text", build_function)?;
     step("the node: `rimward`", node::build)?;
-    let server = step("start the model server", || model_server::start(&python, &cache))?;
-    let node = step("start the node", || node::start(&cache, server.port()))?;
+    let (server, port) = step("start the model server", || model_server::start(&python, &cache))?;
+    let (node, port) = step("start the node", || node::start(&cache, port))?;
     let exchanges = step("send the photo, twice", || {
-        Ok([Exchange::send(node.port(), &photo)?, Exchange::send(node.port(), &photo)?])
+        Ok([Exchange::send(port, &photo)?, Exchange::send(port, &photo)?])
     })?;
     drop((node, server));
     let truth = arguments.photo.is_none().then_some(&photo::TRUTH[..]);

@@ -56,6 +56,8 @@ class Reader(kserve.Model):
             raise RuntimeError(f"{self.path} is not the model expected: its sha256 is {digest}")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Threads that wait would otherwise keep a core busy, which the machine of a demo needs for the node.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         # Class 0 is CTC's blank, the last class a space; the model's metadata lists those between.
         listed = self.session.get_modelmeta().custom_metadata_map["character"].split("\n")

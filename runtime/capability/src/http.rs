@@ -8,8 +8,8 @@ mod outgoing;
 mod reply;
 mod wall;
 
-pub use bodies::RequestBody;
-pub use call::{Call, ClientScheme, Closing, GuestFailure, Invocation, StreamLimits};
+pub use bodies::{BodyFault, RequestBody};
+pub use call::{Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, StreamLimits};
 pub use errors::{answer_text, from_upstream, to_upstream};
 pub(crate) use outgoing::Outgoing;
 pub use outgoing::{Grant, Invoke, InvokeError};

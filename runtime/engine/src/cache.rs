@@ -111,7 +111,7 @@ impl Cache {
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&place.folder)?;
         file.write_all(code)?;
         file.write_all(MAGIC)?;
-        file.write_all(&place.mac(&name, code).finalize().into_bytes())?;
+        file.write_all(&place.mac(&name).chain_update(code).finalize().into_bytes())?;
         file.as_file().sync_all()?;
         file.persist(place.folder.join(&name)).map_err(|error| error.error)?;
         File::open(&place.folder)?.sync_all()
@@ -133,9 +133,7 @@ impl Place {
         if !about.is_file() || !is_ours(&about) || about.len() > CACHE_ENTRY_BYTES {
             return Ok(None);
         }
-        let mut entry = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
-        file.read_to_end(&mut entry)?;
-        if !self.is_authentic(name, &entry) {
+        if !self.is_authentic(name, &mut file, about.len())? {
             tracing::warn!(
                 entry = name,
                 "a cache entry is damaged or was not written by this node; compiling again"
@@ -147,22 +145,23 @@ impl Place {
         Ok(Some(Hit { file }))
     }
 
-    fn is_authentic(&self, name: &str, entry: &[u8]) -> bool {
-        let Some((rest, mac)) = entry.split_last_chunk::<MAC_BYTES>() else {
-            return false;
+    /// Reads piece by piece: the code of an interpreter has tens of megabytes, which a small machine should not hold twice.
+    fn is_authentic(&self, name: &str, file: &mut File, entry_bytes: u64) -> std::io::Result<bool> {
+        let Some(code_bytes) = entry_bytes.checked_sub((MAGIC.len() + MAC_BYTES) as u64) else {
+            return Ok(false);
         };
-        let Some(code) = rest.strip_suffix(MAGIC) else {
-            return false;
-        };
-        self.mac(name, code).verify_slice(mac).is_ok()
+        let mut mac = self.mac(name);
+        std::io::copy(&mut file.take(code_bytes), &mut mac)?;
+        let (mut magic, mut written) = ([0; MAGIC.len()], [0; MAC_BYTES]);
+        file.read_exact(&mut magic)?;
+        file.read_exact(&mut written)?;
+        Ok(magic == *MAGIC && mac.verify_slice(&written).is_ok())
     }
 
-    fn mac(&self, name: &str, code: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any size");
-        mac.update(name.as_bytes());
-        mac.update(&[0]);
-        mac.update(code);
-        mac
+    /// The MAC of an entry, to which its code is still to be added.
+    fn mac(&self, name: &str) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any size");
+        mac.chain_update(name.as_bytes()).chain_update([0])
     }
 
     /// Removes what was used longest ago until `bytes` more fit, and whatever a crash has left half written.

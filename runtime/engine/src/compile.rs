@@ -6,7 +6,7 @@
 use crate::code::{Generation, LoadError};
 use crate::config::code_config;
 use crate::limits;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -115,13 +115,36 @@ pub fn compile_stdio(generation: Generation, limits: ChildLimits) -> Result<(), 
     std::io::stdout().lock().write_all(&code).map_err(CompileError::Io)
 }
 
+/// Where the parent has set a lower limit already, that one stays.
 fn limit_this_process(limits: ChildLimits) -> rustix::io::Result<()> {
-    let at_most = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
-    setrlimit(Resource::Cpu, at_most(limits.cpu.as_secs()))?;
-    setrlimit(Resource::As, at_most(limits.memory_bytes))?;
-    setrlimit(Resource::Core, at_most(0))?;
+    for (resource, value) in resources(limits) {
+        let lower = getrlimit(resource).maximum.unwrap_or(u64::MAX).min(value);
+        setrlimit(resource, at_most(lower))?;
+    }
     // The lowest priority: a node that compiles goes on serving.
     rustix::process::nice(19).map(|_| ())
+}
+
+/// The child under its limits; where they cannot be set it is ended.
+fn limited(mut child: Child, limits: ChildLimits) -> std::io::Result<Child> {
+    let pid = Pid::from_child(&child);
+    let set = |(resource, value)| prlimit(Some(pid), resource, at_most(value)).map(drop);
+    match resources(limits).into_iter().try_for_each(set) {
+        Ok(()) => Ok(child),
+        Err(error) => {
+            child.kill()?;
+            child.wait()?;
+            Err(error.into())
+        }
+    }
+}
+
+fn resources(limits: ChildLimits) -> [(Resource, u64); 3] {
+    [(Resource::Cpu, limits.cpu.as_secs()), (Resource::As, limits.memory_bytes), (Resource::Core, 0)]
+}
+
+fn at_most(value: u64) -> Rlimit {
+    Rlimit { current: Some(value), maximum: Some(value) }
 }
 
 fn in_child(
@@ -138,6 +161,7 @@ fn in_child(
         .stdout(Stdio::from(output.try_clone()?))
         .stderr(Stdio::from(errors.try_clone()?))
         .spawn()?;
+    let child = limited(child, limits)?;
     let Some(status) = wait(child, limits.wall)? else {
         return Ok(Err(CompileError::Wall(limits.wall)));
     };

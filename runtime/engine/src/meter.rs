@@ -135,10 +135,10 @@ impl ResourceLimiter for Meter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.memory_bytes {
+        if total > self.limits.memory_bytes || exceeds(desired, maximum) {
             self.usage.refusals.fetch_add(1, Relaxed);
             return Ok(false);
         }
@@ -151,10 +151,10 @@ impl ResourceLimiter for Meter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let total = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.table_elements {
+        if total > self.limits.table_elements || exceeds(desired, maximum) {
             self.usage.refusals.fetch_add(1, Relaxed);
             return Ok(false);
         }
@@ -173,6 +173,12 @@ impl ResourceLimiter for Meter {
     fn tables(&self) -> usize {
         limits::TABLES as usize
     }
+}
+
+/// Whether it is more than the one memory or table can ever have: by its own declaration, or in the pool. wasmtime would
+/// refuse that itself, but uncounted.
+fn exceeds(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|maximum| desired > maximum)
 }
 
 fn thread_cpu_ns() -> u64 {
@@ -207,6 +213,16 @@ mod tests {
         assert!(meter.table_growing(0, 5, None).unwrap());
         assert!(meter.table_growing(0, 5, None).unwrap());
         assert!(!meter.table_growing(5, 6, None).unwrap());
+    }
+
+    #[test]
+    fn what_one_memory_or_table_can_never_have_is_refused_and_counted_too() {
+        let mut meter = meter(9 * PAGE, 9);
+        assert!(meter.memory_growing(0, 2 * PAGE, Some(2 * PAGE)).unwrap());
+        assert!(!meter.memory_growing(2 * PAGE, 3 * PAGE, Some(2 * PAGE)).unwrap());
+        assert!(meter.table_growing(0, 2, Some(2)).unwrap());
+        assert!(!meter.table_growing(2, 3, Some(2)).unwrap());
+        assert_eq!(meter.usage().refusals(), 2);
     }
 
     #[test]

@@ -14,11 +14,11 @@ use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use rimward_capability::{
-    ClientScheme, Closing, GuestFailure, Invocation, Reply, RequestBody, StreamLimits, Wall,
+    BodyFault, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Reply, RequestBody,
+    StreamLimits, Wall,
 };
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Answers one request. Never fails: a [`Failure`] becomes a reply here and nowhere else. Dropping the future ends the
@@ -42,6 +42,7 @@ where
         }
     };
     reply::stamp(&mut reply, &arrival);
+    reply::fit(&mut reply, &seen.method);
     reply
 }
 
@@ -84,10 +85,10 @@ where
     let wanted = Wanted { function: &function.permits, tenant: function.tenant_permits.as_ref() };
     let permit = core.node.admission.admit(wanted).await?;
     let wall = Wall::start(function.limits.wall);
-    let over_limit = Arc::new(AtomicBool::new(false));
     let body_max = function.limits.request_body_bytes_max;
+    let fault = record.body_fault.clone();
     let request =
-        request.map(|body| RequestBody::new(body, body_max, wall.clone(), over_limit.clone()).boxed_unsync());
+        request.map(|body| RequestBody::new(body, body_max, wall.clone(), fault.clone()).boxed_unsync());
     let invocation = Invocation {
         request_id: arrival.request_id.clone(),
         client: core.client(&function.id.tenant),
@@ -96,14 +97,13 @@ where
         traceparent: Some(arrival.traceparent.clone()),
         scheme,
     };
-    let warm = function.warm.take(core.index);
-    let (warm, record) = record.started(warm);
+    let (instance, record) = record.started();
     let on_close = Box::new(move |closing| record.close(closing));
     let kept = (permit, core.working());
-    let calling = function.function.call(&core.node.engine, warm, request, invocation, kept, on_close);
+    let calling = function.function.call(&core.node.engine, instance, request, invocation, kept, on_close);
     let limits = StreamLimits { idle: function.limits.stream_idle, max: function.limits.stream_max };
     let replied = calling.reply(limits).await;
-    if over_limit.load(Relaxed) {
+    if fault.over_limit() {
         return Err(Failure::BodyTooLarge { max: body_max });
     }
     replied.map_err(Failure::Guest)
@@ -183,6 +183,7 @@ struct Record {
     function: Arc<Deployed>,
     seen: Seen,
     arrival: Arrival,
+    body_fault: Arc<BodyFault>,
     uses: u32,
     made: Instant,
 }
@@ -191,16 +192,19 @@ impl Record {
     fn of<B>(core: &Arc<Core>, function: &Arc<Deployed>, request: &Request<B>, arrival: &Arrival) -> Self {
         let seen = Seen::of(request);
         let made = seen.arrived;
-        Self { core: core.clone(), function: function.clone(), seen, arrival: arrival.clone(), uses: 0, made }
+        let (core, function, arrival) = (core.clone(), function.clone(), arrival.clone());
+        Self { core, function, seen, arrival, body_fault: Arc::default(), uses: 0, made }
     }
 
-    fn started(mut self, warm: Option<Used>) -> (Option<rimward_capability::Instance>, Self) {
+    fn started(mut self) -> (InstanceUse, Self) {
+        let warm = self.function.warm.take(self.core.index);
         self.function.metrics.started(warm.is_some());
-        let instance = warm.map(|used| {
+        let warm = warm.map(|used| {
             (self.uses, self.made) = (used.uses, used.made);
             used.instance
         });
-        (instance, self)
+        let wanted = self.function.warm.is_wanted();
+        (if wanted { InstanceUse::Repeated(warm) } else { InstanceUse::Once }, self)
     }
 
     /// Told once: when the reply has been sent, was cut short, or nobody wanted it any more.
@@ -209,6 +213,7 @@ impl Record {
         if let Some(instance) = instance {
             self.function.warm.give(self.core.index, Used { instance, uses: self.uses + 1, made: self.made });
         }
+        let outcome = outcome.filter(|outcome| !(ended_by_guest(outcome) && self.body_fault.client_gone()));
         let (outcome, status, cause) = describe(outcome, status);
         let duration = self.seen.arrived.elapsed();
         let function = &self.function;
@@ -229,6 +234,12 @@ impl Record {
             memory_bytes: usage.memory_bytes(),
         });
     }
+}
+
+/// Whether it ended by what the guest itself did. Where its client was gone by then, that is no fault of the guest.
+fn ended_by_guest(outcome: &Result<(), GuestFailure>) -> bool {
+    use GuestFailure::{Answered, Exit, NoResponse, Trap};
+    matches!(outcome, Err(Answered(_) | Exit(_) | NoResponse | Trap(_)))
 }
 
 /// How an invocation ended: by whose doing, with which status, and why.

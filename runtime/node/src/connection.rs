@@ -91,7 +91,10 @@ pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Tr
 }
 
 /// One connection with a place. Over the limit it waits for one, and what comes after it stays in the kernel's queue.
-async fn accept_one(node: &Arc<Shared>, listener: &tokio::net::TcpListener) -> io::Result<(TcpStream, Place)> {
+async fn accept_one(
+    node: &Arc<Shared>,
+    listener: &tokio::net::TcpListener,
+) -> io::Result<(TcpStream, Place)> {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -199,8 +202,7 @@ fn builder(core: &Core) -> Builder<OnCore> {
         .max_buf_size(HEAD_BYTES)
         // A client that closes its side is taken to be gone, so that its guest is ended: it cannot be told apart from one
         // that only half-closes until something is written to it.
-        .half_close(false)
-        .pipeline_flush(true);
+        .half_close(false);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,5 +1,5 @@
-//! Keeps the book in step with the node: the tables of codes and of metrics in `docs/` are written from here, and every key
-//! of the two files is named there. `RIMWARD_BLESS=1` writes the tables anew.
+//! Keeps the book in step with the node: the tables of codes and of metrics in `docs/` are written from here, every key of
+//! the two files is named there, and the examples of them are valid. `RIMWARD_BLESS=1` writes the tables anew.
 
 use crate::FunctionId;
 use crate::admission::Admission;
@@ -32,14 +32,18 @@ fn check_table(name: &str, what: &str, table: &str) {
         fs::write(page(name), &wanted).unwrap();
         return;
     }
-    assert!(text == wanted, "the table in `{name}` is old: if the change is meant, run the test with {BLESS}=1");
+    assert!(
+        text == wanted,
+        "the table in `{name}` is old: if the change is meant, run the test with {BLESS}=1"
+    );
 }
 
 #[test]
 fn the_book_lists_every_code() {
     let mut table = "| code | status | `proxy-status` error | title |\n|---|---|---|---|\n".to_owned();
     for row in CODES {
-        writeln!(table, "| `{}` | {} | `{}` | {} |", row.code, row.status, row.proxy_error, row.title).unwrap();
+        writeln!(table, "| `{}` | {} | `{}` | {} |", row.code, row.status, row.proxy_error, row.title)
+            .unwrap();
     }
     check_table("errors.md", "codes", &table);
 }
@@ -88,12 +92,28 @@ fn labels(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
         described(text).into_iter().map(|(name, ..)| (name, BTreeSet::new())).collect();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (sample, rest) = line.split_once('{').unwrap_or((line, ""));
-        let name = ["_total", "_bucket"].iter().find_map(|suffix| sample.strip_suffix(suffix)).unwrap_or(sample);
+        let name =
+            ["_total", "_bucket"].iter().find_map(|suffix| sample.strip_suffix(suffix)).unwrap_or(sample);
         let Some(known) = labels.get_mut(name) else { continue };
         let found = rest.split_once('}').map_or("", |(inside, _)| inside).split(',');
-        known.extend(found.filter_map(|label| label.split_once('=')).map(|(key, _)| key).filter(|key| *key != "le"));
+        known.extend(
+            found.filter_map(|label| label.split_once('=')).map(|(key, _)| key).filter(|key| *key != "le"),
+        );
     }
     labels
+}
+
+#[test]
+fn the_books_examples_of_the_two_files_are_valid() {
+    rimward_manifest::App::parse(&example("rimward-toml.md")).unwrap();
+    rimward_manifest::NodeFile::parse(&example("node-toml.md")).unwrap();
+}
+
+/// The page's first block below the heading that promises everything.
+fn example(name: &str) -> String {
+    let text = fs::read_to_string(page(name)).unwrap();
+    let below = text.split_once("## Everything at once").unwrap().1;
+    below.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0.to_owned()
 }
 
 #[test]

@@ -631,7 +631,7 @@ pub(crate) async fn check_reuse(node: &Arc<Shared>, function: &Arc<Deployed>) ->
     let runtime = core.runtime.clone();
     let (core, function) = (core.clone(), function.clone());
     let checking = runtime.spawn(async move {
-        for attempt in ["first", "second"] {
+        for (uses, attempt) in [(1, "first"), (2, "second")] {
             let request = http::Request::builder()
                 .uri("/")
                 .header(http::header::HOST, "reuse-check.invalid")
@@ -642,11 +642,13 @@ pub(crate) async fn check_reuse(node: &Arc<Shared>, function: &Arc<Deployed>) ->
             let reply =
                 called.map_err(|failure| format!("the {attempt} request: {}", answer::chain(&failure)))?;
             reply.into_body().collect().await.map_err(|error| answer::chain(&error))?;
-            // The second request is for the same instance. It comes back when its guest has ended, after the reply.
-            while !function.warm.is_settled(core.index) {
+            // The next request is for the same instance. It comes back when its guest has ended, after the reply.
+            while !function.warm.is_back(core.index, uses) {
                 tokio::time::sleep(DRAIN_POLL).await;
             }
         }
+        // Callers begin with an instance that nobody has used.
+        drop(function.warm.take(core.index));
         Ok(())
     });
     match tokio::time::timeout(REUSE_CHECK_TIME, checking).await {

@@ -4,8 +4,11 @@ use crate::arrival::{Arrival, REQUEST_ID};
 use crate::failure::Failure;
 use crate::limits::RETRY_AFTER_S;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER};
-use http::{HeaderValue, Response};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+use rimward_capability::limits::LINGER;
 use rimward_capability::{Reply, ReplyBody};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -48,6 +51,26 @@ pub(crate) fn problem(failure: &Failure, arrival: &Arrival) -> Reply {
 pub(crate) fn stamp(reply: &mut Reply, arrival: &Arrival) {
     let id = HeaderValue::from_str(&arrival.request_id).expect("request ids are plain");
     reply.headers_mut().insert(REQUEST_ID, id);
+}
+
+/// Replies to HEAD and those of some statuses have no content (RFC 9110, sections 6.4.1 and 9.3.2). For HEAD its length is
+/// told where it is known. A guest that still makes the content gets a moment to finish.
+pub(crate) fn fit(reply: &mut Reply, method: &Method) {
+    let without = matches!(reply.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !without && *method != Method::HEAD {
+        return;
+    }
+    let content = std::mem::replace(reply.body_mut(), ReplyBody::collected(Bytes::new(), None));
+    if let (false, Some(length)) = (without, content.size_hint().exact()) {
+        reply.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    if !content.is_end_stream() {
+        tokio::spawn(tokio::time::timeout(LINGER, read_away(content)));
+    }
+}
+
+async fn read_away(mut content: ReplyBody) {
+    while let Some(Ok(_thrown_away)) = content.frame().await {}
 }
 
 fn proxy_status(error: &str, code: &str) -> HeaderValue {

@@ -88,10 +88,10 @@ impl Warm {
         self.reuse != Reuse::Fresh
     }
 
-    /// Whether an instance waits on this core, or none can because the node has no room for it.
-    pub(crate) fn is_settled(&self, core: usize) -> bool {
+    /// Whether an instance that was used so often waits on this core, or will not be kept.
+    pub(crate) fn is_back(&self, core: usize, uses: u32) -> bool {
         let idle = self.cores[core].lock().unwrap_or_else(PoisonError::into_inner);
-        !idle.is_empty() || self.room.free.load(Relaxed) == 0
+        !idle.is_empty() || self.reuse == Reuse::Times(uses) || self.room.free.load(Relaxed) == 0
     }
 
     /// The instance that was used last, if it is young enough; older ones are dropped.

@@ -243,7 +243,7 @@ impl Head {
     fn check(&self, connection: &Connection) {
         let ids = self.headers.get_all("x-request-id").iter().count();
         assert_eq!(ids, 1, "every reply names its request: {self:?}");
-        for name in ["traceparent", "proxy-authenticate", "host", "forwarded", "te"] {
+        for name in ["traceparent", "proxy-authenticate", "host", "forwarded"] {
             assert!(!self.headers.contains_key(name), "`{name}` must not leave the node: {self:?}");
         }
         let text = format!("{:?}", self.headers);

@@ -201,11 +201,12 @@ async fn serve(stream: TcpStream, behaviour: Behaviour, tls: Option<Arc<ServerCo
     let _ = stream.set_nodelay(true);
     match tls {
         None => behave(stream, behaviour, shared).await,
-        Some(tls) => match tokio_rustls::TlsAcceptor::from(tls).accept(stream).await {
-            Ok(stream) => behave(stream, behaviour, shared).await,
-            // The client's side says why.
-            Err(_) => {}
-        },
+        // Where it fails, the client's side says why.
+        Some(tls) => {
+            if let Ok(stream) = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await {
+                behave(stream, behaviour, shared).await;
+            }
+        }
     }
 }
 
@@ -228,7 +229,7 @@ where
 
 async fn write_raw<I: AsyncRead + AsyncWrite + Unpin>(mut io: I, bytes: &[u8]) -> std::io::Result<()> {
     const HEAD_BYTES: usize = 64 << 10;
-    io.read(&mut vec![0; HEAD_BYTES]).await?;
+    let _head = io.read(&mut vec![0; HEAD_BYTES]).await?;
     io.write_all(bytes).await?;
     io.shutdown().await
 }

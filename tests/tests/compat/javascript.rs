@@ -54,7 +54,6 @@ async fn what_javascript_throws_is_told_in_the_log_and_not_to_the_caller() {
     let Some(node) = started().await else { return };
     let answer = node.get("/throw").await;
     assert!(answer.status() >= 500 && !answer.text().contains("on purpose"), "{answer:?}");
-    eprintln!("{answer:?} {:?}", node.heard().ended());
     node.heard().log("on purpose").await;
 }
 

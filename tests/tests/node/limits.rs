@@ -9,7 +9,11 @@ use std::time::Duration;
 async fn check_fails(app: impl Into<App>, path: &str, status: u16, code: &'static str) -> Ended {
     let node = node().app("hello").app(app.into().route("/bad/*rest")).start().await;
     let path = format!("/bad/{path}");
-    node.get(&path).await.is(status).code(code);
+    let answer = node.get(&path).await;
+    if answer.status() != status {
+        eprintln!("{:?}", node.heard().ended());
+    }
+    answer.is(status).code(code);
     let ended = node.heard().end(|ended| ended.path == path).await;
     assert_eq!((ended.outcome, ended.status), (Outcome::Failed(code), Some(status)));
     node.metric("rimward_function_failures_total", &format!("code={code}")).is(1.0).await;
@@ -157,7 +161,8 @@ async fn a_table_bomb_is_refused_and_counted() {
 #[tokio::test]
 async fn a_guest_that_recurses_without_end_traps() {
     let ended = check_fails("recurses", "", 500, "rimward.guest.trap").await;
-    assert!(ended.cause.unwrap().contains("call stack exhausted"));
+    let cause = ended.cause.unwrap();
+    assert!(cause.contains("call stack exhausted"), "{cause}");
 }
 
 /// G13.

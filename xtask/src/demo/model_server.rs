@@ -112,16 +112,16 @@ fn fetch(python: &Path, requirements: &Path, packages: usize, cache: &Cache) -> 
     Ok(())
 }
 
-/// Starts the server, and waits until its model is ready.
-pub(super) fn start(python: &Path, cache: &Cache) -> Result<Process> {
+/// Starts the server, and waits until its model is ready. Returns its port too.
+pub(super) fn start(python: &Path, cache: &Cache) -> Result<(Process, u16)> {
     let port = free_port()?;
     let mut command = Command::new(python);
     command.arg(root().join(APP).join("cloud/server.py")).arg("--port").arg(port.to_string());
     // Nothing is to be written beside the source.
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
-    let process = Process::start("the model server", &mut command, port, cache.path("model-server.log"))?;
-    let is_ready = |port| http::get(port, "/v2/models/ocr/ready").is_ok_and(|reply| reply.status == 200);
-    let process = process.wait(MODEL_SERVER_START_MAX, is_ready)?;
+    let mut process = Process::start("the model server", &mut command, cache.path("model-server.log"))?;
+    let ready = || http::get(port, "/v2/models/ocr/ready").is_ok_and(|reply| reply.status == 200);
+    process.wait(MODEL_SERVER_START_MAX, |_| ready().then_some(()))?;
     println!("    http://127.0.0.1:{port}/v2/models/ocr, the Open Inference Protocol v2");
-    Ok(process)
+    Ok((process, port))
 }

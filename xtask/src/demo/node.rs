@@ -1,18 +1,19 @@
-//! The node of the demo: the `rimward` of this checkout with one app, its upstream bound to the model server. Its
-//! state is a folder in the cache that is emptied at each start, so that every demo begins with a node that knows
-//! nothing; what it compiled is kept.
+//! The node of the demo: the `rimward` of this checkout with one app, its upstream bound to the model server. What it
+//! keeps is in a folder of the demo's cache that is emptied at each start, so that every demo begins with a node that knows
+//! nothing and has compiled nothing.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 use super::APP;
 use super::cache::Cache;
 use super::limits::NODE_START_MAX;
-use super::process::{Process, free_port};
+use super::process::Process;
 use crate::workspace::{cargo, root, target};
 
 /// Builds `rimward` as the tests do.
@@ -24,32 +25,46 @@ pub(super) fn build() -> Result<()> {
     Ok(())
 }
 
-/// Starts the node, and waits until it listens.
-pub(super) fn start(cache: &Cache, model_server: u16) -> Result<Process> {
+/// Starts the node, and waits until it serves the app. Returns its port too.
+pub(super) fn start(cache: &Cache, model_server: u16) -> Result<(Process, u16)> {
     let folder = cache.path("node");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty `{}`", folder.display()))?;
     }
     fs::create_dir_all(&folder)?;
-    let port = free_port()?;
     let file = folder.join("node.toml");
-    fs::write(&file, settings(&folder.join("state"), &cache.path("node-cache"), port, model_server))?;
+    fs::write(&file, settings(&folder, model_server))?;
     let mut command = Command::new(target().join("debug/rimward"));
-    command.arg("serve").arg("--config").arg(&file).current_dir(&folder);
-    let process = Process::start("the node", &mut command, port, cache.path("node.log"))?;
-    let process =
-        process.wait(NODE_START_MAX, |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())?;
-    println!("    http://127.0.0.1:{port} runs {APP}; its upstream `ocr` is the model server");
-    Ok(process)
+    command.args(["--json", "serve", "--config"]).arg(&file).current_dir(&folder);
+    let mut process = Process::start("the node", &mut command, cache.path("node.log"))?;
+    let port = process.wait(NODE_START_MAX, port_of)?;
+    println!("    http://127.0.0.1:{port} serves {APP}; its upstream `ocr` is the model server");
+    Ok((process, port))
+}
+
+/// The line that `rimward --json serve` prints when its apps are installed.
+#[derive(Deserialize)]
+struct Ready {
+    addresses: Addresses,
+}
+
+#[derive(Deserialize)]
+struct Addresses {
+    http: Vec<SocketAddr>,
+}
+
+fn port_of(log: &str) -> Option<u16> {
+    let ready: Ready = log.lines().find_map(|line| serde_json::from_str(line).ok())?;
+    Some(ready.addresses.http.first()?.port())
 }
 
 /// Debug formatting of a path or text is a TOML string too.
-fn settings(state: &Path, cache: &Path, port: u16, model_server: u16) -> String {
+fn settings(folder: &Path, model_server: u16) -> String {
     format!(
         r#"[node]
-state  = {state:?}
-cache  = {cache:?}
-listen = ["127.0.0.1:{port}"]
+state  = {:?}
+cache  = {:?}
+listen = ["127.0.0.1:0"]
 
 [ops]
 listen = "off"
@@ -61,6 +76,31 @@ path = {:?}
 url   = "http://127.0.0.1:{model_server}"
 allow = ["127.0.0.1/32:{model_server}"]
 "#,
+        folder.join("state"),
+        folder.join("code"),
         root().join(APP)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_in_the_line_that_says_ready() {
+        let check = |log: &str, port| assert_eq!(port_of(log), port, "{log}");
+        check("", None);
+        check("2026-11-22 INFO serving\n{\"event\":\"other\"}\n", None);
+        check(
+            "INFO\n{\"event\":\"ready\",\"addresses\":{\"http\":[\"127.0.0.1:81\"],\"https\":[]}}\nINFO",
+            Some(81),
+        );
+    }
+
+    #[test]
+    fn the_settings_are_toml_whatever_the_paths_are() {
+        let text = settings(Path::new("/a \"b\""), 7);
+        assert!(text.contains(r#"state  = "/a \"b\"/state""#), "{text}");
+        assert!(text.contains(r#"allow = ["127.0.0.1/32:7"]"#), "{text}");
+    }
 }

@@ -15,42 +15,34 @@ use super::limits::{LOG_LINES_SHOWN, POLL, STOP_MAX};
 pub(super) struct Process {
     name: &'static str,
     child: Child,
-    port: u16,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a command that is to listen on `port` of loopback.
-    pub(super) fn start(name: &'static str, command: &mut Command, port: u16, log: PathBuf) -> Result<Self> {
+    /// Starts a command. `name` is for error messages.
+    pub(super) fn start(name: &'static str, command: &mut Command, log: PathBuf) -> Result<Self> {
         let out = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
         let err = out.try_clone().context("cannot share the log file")?;
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
         let child = child.with_context(|| format!("cannot start `{}`", command.get_program().display()))?;
-        Ok(Self { name, child, port, log })
+        Ok(Self { name, child, log })
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Waits until `is_ready` says so of its port.
-    pub(super) fn wait(mut self, at_most: Duration, is_ready: impl Fn(u16) -> bool) -> Result<Self> {
+    /// Waits until it is ready: until `ready`, which is given all that the process printed so far, has an answer.
+    pub(super) fn wait<T>(&mut self, at_most: Duration, ready: impl Fn(&str) -> Option<T>) -> Result<T> {
         let end = Instant::now() + at_most;
-        while !is_ready(self.port) {
+        loop {
+            if let Some(answer) = ready(&fs::read_to_string(&self.log).unwrap_or_default()) {
+                return Ok(answer);
+            }
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status}{}", self.name, self.end_of_log());
+                bail!("{} ended with {status}{}", self.name, end_of(&self.log));
             }
             if Instant::now() > end {
-                bail!("{} was not ready after {} s{}", self.name, at_most.as_secs(), self.end_of_log());
+                bail!("{} was not ready after {} s{}", self.name, at_most.as_secs(), end_of(&self.log));
             }
             thread::sleep(POLL);
         }
-        Ok(self)
-    }
-
-    /// What it printed last, for an error message.
-    pub(super) fn end_of_log(&self) -> String {
-        end_of(&self.log)
     }
 
     fn has_ended(&mut self) -> bool {
@@ -97,16 +89,20 @@ mod tests {
     fn shell(log: &str, script: &str) -> Process {
         let folder = target().join("demo-tests");
         fs::create_dir_all(&folder).unwrap();
-        Process::start("the shell", Command::new("sh").args(["-c", script]), 0, folder.join(log)).unwrap()
+        Process::start("the shell", Command::new("sh").args(["-c", script]), folder.join(log)).unwrap()
+    }
+
+    #[test]
+    fn a_process_is_ready_when_it_says_so() {
+        let mut process = shell("ready", "echo port 7; exec tail -f /dev/null");
+        let port = process.wait(STOP_MAX, |log| log.strip_prefix("port ")?.trim().parse::<u16>().ok());
+        assert_eq!(port.unwrap(), 7);
     }
 
     #[test]
     fn a_process_that_ends_early_is_reported_with_what_it_said() {
-        let error = shell("ends", "echo no such model >&2; exit 3")
-            .wait(STOP_MAX, |_| false)
-            .err()
-            .unwrap()
-            .to_string();
+        let mut process = shell("ends", "echo no such model >&2; exit 3");
+        let error = process.wait(STOP_MAX, |_| None::<()>).unwrap_err().to_string();
         assert!(error.starts_with("the shell ended with exit status: 3"), "{error}");
         assert!(error.ends_with("no such model"), "{error}");
     }
@@ -114,12 +110,10 @@ mod tests {
     #[test]
     fn a_process_that_is_never_ready_is_stopped_at_the_bound() {
         let started = Instant::now();
-        let error = shell("stays", "exec tail -f /dev/null")
-            .wait(Duration::ZERO, |_| false)
-            .err()
-            .unwrap()
-            .to_string();
+        let mut process = shell("stays", "exec tail -f /dev/null");
+        let error = process.wait(Duration::ZERO, |_| None::<()>).unwrap_err().to_string();
         assert!(error.starts_with("the shell was not ready after 0 s"), "{error}");
+        drop(process);
         assert!(started.elapsed() < STOP_MAX);
     }
 }

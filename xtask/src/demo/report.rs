@@ -60,7 +60,11 @@ impl Exchange {
         }
         let answer =
             serde_json::from_str(&reply.body).context("the function's answer is not what it promises")?;
-        println!("    POST http://127.0.0.1:{node}/read: {} bytes, answered in {:.0?}", photo.len(), took);
+        println!(
+            "    POST http://127.0.0.1:{node}/read, {} bytes: answered in {} ms",
+            photo.len(),
+            took.as_millis()
+        );
         Ok(Self { answer, took })
     }
 }
@@ -97,7 +101,7 @@ impl<'a> Report<'a> {
     /// A row of the tables: one number for each exchange.
     fn row(&self, f: &mut fmt::Formatter<'_>, name: &str, cell: impl Fn(&Exchange) -> String) -> fmt::Result {
         let [first, second] = self.exchanges.each_ref().map(cell);
-        writeln!(f, "    {name:<34}{first:>16}{second:>16}")
+        writeln!(f, "    {name:<32}{first:>20}{second:>20}")
     }
 
     fn stage(&self, f: &mut fmt::Formatter<'_>, name: &str, stage: fn(&Exchange) -> f64) -> fmt::Result {
@@ -121,14 +125,14 @@ impl fmt::Display for Report<'_> {
             Some(score) => writeln!(f, "\n{}: {score}", if score.is_right() { "Right" } else { "WRONG" })?,
             None => writeln!(f, "\nNot checked: nobody told the demo what the photo says")?,
         }
-        let heads = format!("{:>16}{:>16}", "first request", "second request");
-        writeln!(f, "\n{:<38}{heads}", "Time")?;
+        let heads = format!("{:>20}{:>20}", "first request", "second request");
+        writeln!(f, "\n{:<36}{heads}", "Time")?;
         self.stage(f, "edge: decode the photo", |exchange| exchange.answer.stages.decode)?;
         self.stage(f, "edge: find the lines of text", |exchange| exchange.answer.stages.find)?;
         self.stage(f, "edge: cut them out", |exchange| exchange.answer.stages.cut)?;
         self.stage(f, "cloud: read them, there and back", |exchange| exchange.answer.stages.cloud)?;
         self.stage(f, "all, as the client sees it", |exchange| exchange.took.as_secs_f64() * 1000.0)?;
-        writeln!(f, "\n{:<38}{heads}", "Link, in bytes of bodies")?;
+        writeln!(f, "\n{:<36}{heads}", "Link, in bytes of bodies")?;
         self.bytes(f, "arrived at the edge", |link| link.bytes_in)?;
         self.bytes(f, "sent to the cloud", |link| link.bytes_sent)?;
         self.bytes(f, "received from the cloud", |link| link.bytes_received)?;

@@ -21,14 +21,33 @@ pub struct RequestBody<B> {
     body: B,
     left: u64,
     wall: Wall,
-    over_limit: Arc<AtomicBool>,
+    fault: Arc<BodyFault>,
     idle: Option<Pin<Box<Sleep>>>,
 }
 
+/// What was wrong with a client's body, as far as it was read. The guest saw an error; this says whose fault it was.
+#[derive(Debug, Default)]
+pub struct BodyFault {
+    over_limit: AtomicBool,
+    client_gone: AtomicBool,
+}
+
+impl BodyFault {
+    /// It had more bytes than it may have.
+    pub fn over_limit(&self) -> bool {
+        self.over_limit.load(Relaxed)
+    }
+
+    /// It broke off.
+    pub fn client_gone(&self) -> bool {
+        self.client_gone.load(Relaxed)
+    }
+}
+
 impl<B> RequestBody<B> {
-    /// At most `bytes_max` bytes of `body`; `over_limit` is set when there were more.
-    pub fn new(body: B, bytes_max: u64, wall: Wall, over_limit: Arc<AtomicBool>) -> Self {
-        Self { body, left: bytes_max, wall, over_limit, idle: None }
+    /// At most `bytes_max` bytes of `body`; `fault` tells what was wrong with it.
+    pub fn new(body: B, bytes_max: u64, wall: Wall, fault: Arc<BodyFault>) -> Self {
+        Self { body, left: bytes_max, wall, fault, idle: None }
     }
 
     /// Waits for the client, but not for ever.
@@ -59,12 +78,15 @@ where
         this.wall.go_on();
         this.idle = None;
         let Some(frame) = frame else { return Poll::Ready(None) };
-        let frame = frame.map_err(|_the_client_is_gone| Error::ConnectionTerminated)?;
+        let frame = frame.map_err(|_broken_off| {
+            this.fault.client_gone.store(true, Relaxed);
+            Error::ConnectionTerminated
+        })?;
         if let Some(data) = frame.data_ref() {
             match this.left.checked_sub(data.len() as u64) {
                 Some(left) => this.left = left,
                 None => {
-                    this.over_limit.store(true, Relaxed);
+                    this.fault.over_limit.store(true, Relaxed);
                     return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
                 }
             }

@@ -16,6 +16,7 @@ use rimward_upstream::Client;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -48,6 +49,14 @@ pub enum ClientScheme {
     Http,
     /// Over TLS.
     Https,
+}
+
+/// Which instance serves an invocation, and how long it lives.
+pub enum InstanceUse {
+    /// A fresh one. It is gone as soon as its code has returned.
+    Once,
+    /// This one, or else a fresh one. It is handed to `on_close` where it can be used again.
+    Repeated(Option<Instance>),
 }
 
 /// One invocation, running.
@@ -121,37 +130,54 @@ pub(super) struct Running {
     usage: Arc<Usage>,
     failure: Option<GuestFailure>,
     status: Option<http::StatusCode>,
-    instance: Option<Instance>,
+    reusable: Option<Reusable>,
+    /// The guest's code has returned; its store may go at any moment.
+    returned: Arc<AtomicBool>,
     on_close: Option<Box<dyn FnOnce(Closing) + Send>>,
 }
 
 /// What is left when a guest's code has returned.
 struct Ended {
     result: wasmtime::Result<()>,
-    instance: Option<Instance>,
+    reusable: Option<Reusable>,
+}
+
+/// An instance that can be used again. It occupies what the invocation held until somebody has taken it.
+struct Reusable {
+    instance: Instance,
+    kept: Box<dyn Send>,
+}
+
+/// Tells that the guest's code has returned, before its store is dropped.
+struct Returning(Arc<AtomicBool>);
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Everything that a guest's future owns.
 struct Guest<K> {
     function: Arc<Function>,
     engine: Arc<Engine>,
-    warm: Option<Instance>,
+    instance: InstanceUse,
     request: http::Request<WasiBody>,
     invocation: Invocation,
     usage: Arc<Usage>,
     head: oneshot::Sender<Head>,
     body_read: oneshot::Receiver<()>,
+    returning: Returning,
     /// Released when the guest and its store are gone.
     kept: K,
 }
 
 impl Function {
-    /// Starts an invocation, on `warm` if there is such an instance. `kept` is released when the guest is gone, `on_close`
-    /// is called once when all is over.
+    /// Starts an invocation. `kept` is released when the guest is gone, `on_close` is called once when all is over.
     pub fn call<K: Send + 'static>(
         self: &Arc<Self>,
         engine: &Arc<Engine>,
-        warm: Option<Instance>,
+        instance: InstanceUse,
         request: http::Request<WasiBody>,
         invocation: Invocation,
         kept: K,
@@ -161,15 +187,17 @@ impl Function {
         let (head_sender, head) = oneshot::channel();
         let (body_read, when_read) = oneshot::channel();
         let wall = invocation.wall.clone();
+        let returned = Arc::<AtomicBool>::default();
         let guest = Guest {
             function: self.clone(),
             engine: engine.clone(),
-            warm,
+            instance,
             request,
             invocation,
             usage: usage.clone(),
             head: head_sender,
             body_read: when_read,
+            returning: Returning(returned.clone()),
             kept,
         };
         let running = Running {
@@ -179,16 +207,22 @@ impl Function {
             usage,
             failure: None,
             status: None,
-            instance: None,
+            reusable: None,
+            returned,
             on_close: Some(on_close),
         };
         Call { running, head, response: None, collected: BytesMut::new(), wall, alarm: None }
     }
 }
 
-impl<K> Guest<K> {
+impl<K: Send + 'static> Guest<K> {
     async fn run(self) -> Ended {
-        let Self { function, engine, warm, request, invocation, usage, head, body_read, kept } = self;
+        let Self { function, engine, instance, request, invocation, usage, head, body_read, returning, kept } =
+            self;
+        let (warm, repeated) = match instance {
+            InstanceUse::Once => (None, false),
+            InstanceUse::Repeated(warm) => (warm, true),
+        };
         let instance = match warm {
             Some(mut instance) => {
                 instance.store.data_mut().reopen(function.grants(), &invocation, usage);
@@ -199,16 +233,23 @@ impl<K> Guest<K> {
         };
         let mut instance = match instance {
             Ok(instance) => instance,
-            Err(error) => return Ended { result: Err(error), instance: None },
+            Err(error) => return Ended { result: Err(error), reusable: None },
         };
+        // Dropped before the instance, also when a panic unwinds.
+        let returning = returning;
         let result = match &instance.proxy {
             Proxy::V2(proxy) => call_02(&mut instance.store, proxy, request, invocation.scheme, head).await,
             Proxy::V3(service) => call_03(&mut instance.store, service, request, head, body_read).await,
         };
+        drop(returning);
         instance.store.data_mut().close();
-        let instance = result.is_ok().then_some(instance);
-        drop(kept);
-        Ended { result, instance }
+        if result.is_err() || !repeated {
+            // Here, where the guest ran: giving back its memory takes time.
+            drop(instance);
+            drop(kept);
+            return Ended { result, reusable: None };
+        }
+        Ended { result, reusable: Some(Reusable { instance, kept: Box::new(kept) }) }
     }
 }
 
@@ -327,6 +368,7 @@ impl Call {
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error))));
                 }
+                Poll::Ready(None) if self.running.is_ending() => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(self.ended(None)),
                 Poll::Pending => return Poll::Ready(self.running.unfinished().map_or(Ok(Complete::No), Err)),
             }
@@ -386,17 +428,23 @@ enum Complete {
 }
 
 impl Running {
-    /// Drives the guest; afterwards `failure` and `instance` say what came of it.
+    /// Drives the guest; afterwards `failure` and `reusable` say what came of it.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
         let Some(run) = &mut self.run else { return };
         let Poll::Ready(ended) = Pin::new(run).poll(cx) else { return };
         self.run = None;
         self.function.learn(&self.usage);
         match ended {
-            Ok(Ended { result: Ok(()), instance }) => self.instance = instance,
+            Ok(Ended { result: Ok(()), reusable }) => self.reusable = reusable,
             Ok(Ended { result: Err(error), .. }) => self.failure = classify(error, &self.usage),
             Err(lost) => self.failure = Some(GuestFailure::Host(lost)),
         }
+    }
+
+    /// Whether the guest's code has returned and what came of it is on its way here from another thread. Until then the end
+    /// of a body says nothing: a body ends with its store, cleanly even after a trap.
+    pub(super) fn is_ending(&self) -> bool {
+        self.run.is_some() && self.returned.load(Ordering::Acquire)
     }
 
     /// The failure that the guest ended with, once; it is kept for the closing too.
@@ -454,7 +502,9 @@ impl Running {
             if self.run.is_some() {
                 self.function.learn(&self.usage);
             }
-            let (usage, status, instance) = (self.usage.clone(), self.status, self.instance.take());
+            let (usage, status) = (self.usage.clone(), self.status);
+            let reusable = self.reusable.take().map(|Reusable { instance, kept }| (instance, kept));
+            let (instance, _kept_until_it_is_taken) = reusable.unzip();
             on_close(Closing { usage, outcome, status, instance });
         }
     }
@@ -467,13 +517,13 @@ impl Drop for Running {
     }
 }
 
-/// What a guest's error means. `None`: it exited with success after it had answered.
+/// What a guest's error means. `None`: it exited with success, which is a way to return.
 fn classify(error: wasmtime::Error, usage: &Usage) -> Option<GuestFailure> {
     if usage.stopped() == Some(Stop::Cpu) || error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
         return Some(GuestFailure::Cpu);
     }
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-        return Some(GuestFailure::Exit(exit.0));
+        return (exit.0 != 0).then_some(GuestFailure::Exit(exit.0));
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return Some(GuestFailure::PoolFull(error));

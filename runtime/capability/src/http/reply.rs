@@ -79,6 +79,7 @@ impl Streaming {
                 let failure = running.failure_or(GuestFailure::Answered(error));
                 self.cut(failure)
             }
+            Poll::Ready(None) if running.is_ending() => Poll::Pending,
             Poll::Ready(None) => match running.failed() {
                 Some(failure) => self.cut(failure),
                 None => {

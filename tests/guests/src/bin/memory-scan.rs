@@ -9,19 +9,21 @@ const PAGES: usize = 64;
 const PAGE_BYTES: usize = 1 << 16;
 
 fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    // Read before: reading takes memory too.
+    let path = path(&request);
     let first = memory_grow::<0>(PAGES);
     assert_ne!(first, usize::MAX, "there is room");
     // SAFETY: these pages were just added, and nobody else knows of them.
     let pages = unsafe {
         std::slice::from_raw_parts_mut((first * PAGE_BYTES) as *mut u8, PAGES * PAGE_BYTES)
     };
-    match path(&request).as_str() {
-        "write" => {
-            pages.fill(0xa5);
-            say(out, "written\n");
-        }
-        _ if pages.iter().all(|byte| *byte == 0) => say(out, "clean\n"),
-        _ => say(out, "somebody was here\n"),
+    if path == "write" {
+        pages.fill(0xa5);
+        return say(out, "written\n");
+    }
+    match pages.iter().position(|byte| *byte != 0) {
+        None => say(out, "clean\n"),
+        Some(at) => say(out, &format!("there is {:#x} at {at}\n", pages[at])),
     }
 }
 
