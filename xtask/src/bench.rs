@@ -45,7 +45,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut ready = steps.work("component", build_guest);
     for package in ["rimward", "rimward-benches"] {
         // One after the other: together they would share features that the shipped binary does not have.
-        ready &= steps.run(&format!("build {package}"), &mut cargo(&["build", "--release", "--package", package]));
+        ready &=
+            steps.run(&format!("build {package}"), &mut cargo(&["build", "--release", "--package", package]));
     }
     if arguments.peers {
         ready &= steps.work("wasmtime", install_wasmtime);
@@ -78,7 +79,9 @@ fn compare(arguments: &Arguments) -> Result<()> {
     compare.arg("--component").arg(root().join(GUEST).join("target").join(TARGET).join("release/hello.wasm"));
     match wasmtime() {
         Some(wasmtime) => _ = compare.arg("--wasmtime").arg(wasmtime),
-        None => println!("`wasmtime` is not installed and does not take part: `cargo xtask bench --peers` builds it"),
+        None => println!(
+            "`wasmtime` is not installed and does not take part: `cargo xtask bench --peers` builds it"
+        ),
     }
     if let Some(file) = &arguments.json {
         compare.arg("--json").arg(file);

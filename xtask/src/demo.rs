@@ -53,9 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step("the node: `rimward`", node::build)?;
     let (server, port) = step("start the model server", || model_server::start(&python, &cache))?;
     let (node, port) = step("start the node", || node::start(&cache, port))?;
-    let exchanges = step("send the photo, twice", || {
-        Ok([Exchange::send(port, &photo)?, Exchange::send(port, &photo)?])
-    })?;
+    let exchanges =
+        step("send the photo, twice", || Ok([Exchange::send(port, &photo)?, Exchange::send(port, &photo)?]))?;
     drop((node, server));
     let truth = arguments.photo.is_none().then_some(&photo::TRUTH[..]);
     let report = Report::new(exchanges, truth);

@@ -77,6 +77,7 @@ impl Language {
             return Ok(Some(why));
         }
         if !component.exists() {
+            println!("    making the component ...");
             (self.build)(&cached)?;
             fs::rename(cached.join("new.wasm"), &component)?;
         }
@@ -89,6 +90,7 @@ impl Language {
         if !Command::new(self.program).arg("--version").output().is_ok_and(|output| output.status.success()) {
             bail!("`{}` is not installed", self.program);
         }
+        println!("    installing its tool in {} ...", folder.display());
         fs::create_dir_all(folder)?;
         for source in self.sources()? {
             fs::copy(&source, folder.join(source.file_name().expect("a file has a name")))?;

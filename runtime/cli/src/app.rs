@@ -68,11 +68,11 @@ pub(crate) fn label(text: &str) -> Option<Name> {
     short.trim_end_matches('-').parse().ok()
 }
 
-/// Where `text` leads as a path that a person can read: relative to the current folder where it is below it.
+/// A path as people read it: relative to the current folder where it is in it.
 pub(crate) fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().ok();
-    let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
-    relative.unwrap_or(path).display().to_string()
+    let here = std::env::current_dir().unwrap_or_default();
+    let inside = path.strip_prefix(here).or_else(|_| path.strip_prefix(".")).unwrap_or(path);
+    if inside == Path::new("") { ".".into() } else { inside.display().to_string() }
 }
 
 /// The folder for what this user's commands can make again.

@@ -13,6 +13,7 @@ mod compiler;
 mod embedded;
 mod limits;
 mod lines;
+mod listen;
 mod local;
 mod node_file;
 mod print;
@@ -43,13 +44,13 @@ struct Arguments {
 const AFTER_HELP: &str = "\
 Examples:
   rimward new hello               make a project
-  cd hello && rimward dev         build it, serve it on http://127.0.0.1:3000, rebuild on every change
+  cd hello && rimward dev         build it, serve it on http://127.0.0.1:3000, rebuild on change
   rimward check                   is it right? without running it
   rimward serve app.wasm          serve one component, in production
   rimward doctor                  is this machine ready?
 
-`rimward help COMMAND` says more about each. The exit status is 0 if it worked, 1 if it failed and 2 if
-the command line was wrong. Colours follow NO_COLOR and CLICOLOR_FORCE.";
+`rimward help COMMAND` says more about each. The exit status is 0 if it worked, 1 if it failed and \
+2 if the command line was wrong. Colours follow NO_COLOR and CLICOLOR_FORCE.";
 
 #[cfg(not(feature = "compile"))]
 const AFTER_HELP: &str = "\
@@ -59,8 +60,8 @@ Examples:
   rimward doctor                  is this machine ready?
 
 This build has no compiler: it serves apps that were built with `rimward build --precompile`.
-`rimward help COMMAND` says more about each. The exit status is 0 if it worked, 1 if it failed and 2 if
-the command line was wrong. Colours follow NO_COLOR and CLICOLOR_FORCE.";
+`rimward help COMMAND` says more about each. The exit status is 0 if it worked, 1 if it failed and \
+2 if the command line was wrong. Colours follow NO_COLOR and CLICOLOR_FORCE.";
 
 fn main() -> ExitCode {
     let Arguments { json, command } = Arguments::parse();

@@ -106,15 +106,14 @@ pub(crate) fn error(error: &anyhow::Error, format: Format) {
 pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for (depth, cause) in distinct(error).into_iter().enumerate() {
-        let (head, cause) = match depth {
-            0 => (format!("{ERROR}error{ERROR:#}: "), cause),
-            _ => (format!("  {DIM}because{DIM:#}: "), cause),
+        let head = match depth {
+            0 => format!("{ERROR}error{ERROR:#}: "),
+            _ => format!("  {DIM}because{DIM:#}: "),
         };
-        match problems(cause) {
-            Some(problems) if depth == 0 => text += &problems.render(colour()),
-            Some(problems) => text += &format!("\n{}", problems.render(colour())),
-            None => text += &format!("{head}{cause}\n"),
-        }
+        text += &match problems(cause) {
+            Some(problems) => format!("{head}{}\n\n{}", headline(problems), problems.render(colour())),
+            None => format!("{head}{cause}\n"),
+        };
     }
     text
 }
@@ -135,6 +134,10 @@ fn problems<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Problems> {
         Some(ReadError::Invalid(problems)) => Some(problems),
         _ => error.downcast_ref::<Problems>(),
     }
+}
+
+fn headline(problems: &Problems) -> String {
+    format!("`{}` has {}", problems.file, count(problems.problems.len(), "problem"))
 }
 
 fn colour() -> Colour {
@@ -222,14 +225,16 @@ mod tests {
 
     #[test]
     fn problems_of_a_file_are_shown_with_their_places() {
-        let problems = rimward_manifest::App::parse("[app]\nnaem = 1\n").unwrap_err();
+        let problems =
+            rimward_manifest::App::parse("[app]\nnaem = 1\n[function.x]\ncomponent = \"x\"\n").unwrap_err();
         let error = anyhow::Error::new(ReadError::Invalid(problems)).context("the app cannot be read");
         let text = plain(&error);
-        assert!(text.starts_with("error: the app cannot be read\n\nrimward.toml:"), "{text}");
+        let head = "error: the app cannot be read\n  because: `rimward.toml` has 2 problems\n\nrimward.toml:";
+        assert!(text.starts_with(head), "{text}");
         assert!(text.contains("did you mean `name`?"), "{text}");
         let report = serde_json::to_value(ErrorReport::new(error.as_ref())).unwrap();
         assert_eq!(report["message"], "the app cannot be read");
-        assert_eq!(report["problems"]["problems"][0]["nearest"], "name");
+        assert_eq!(report["problems"]["problems"].as_array().map(Vec::len), Some(2));
     }
 
     #[test]

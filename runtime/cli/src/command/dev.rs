@@ -9,7 +9,7 @@ mod watch;
 use super::Verdict;
 use crate::print::Format;
 use crate::stop::Stop;
-use crate::{app, limits, local, runtime};
+use crate::{app, limits, listen, local, runtime};
 use anyhow::Result;
 use event::{Event, Events};
 use rimward_manifest::{App, NodeFile};
@@ -37,8 +37,8 @@ pub(crate) struct Arguments {
     /// The app's folder, or one below it
     #[arg(long, short = 'C', value_name = "FOLDER", default_value = ".")]
     dir: PathBuf,
-    /// Where requests arrive; port 0 picks a free one
-    #[arg(long, short, value_name = "ADDRESS", default_value_t = LISTEN)]
+    /// Where requests arrive: an address and a port, or a port; port 0 picks a free one
+    #[arg(long, short, value_name = "ADDRESS", default_value_t = LISTEN, value_parser = listen::address)]
     listen: SocketAddr,
 }
 

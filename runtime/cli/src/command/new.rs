@@ -131,16 +131,10 @@ impl Report for Made {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Made {BOLD}{}{BOLD:#}: {}.", self.folder.display(), self.files.join(", "))?;
         writeln!(out)?;
-        let step = |out: &mut dyn Write, command: String, why: &str| {
-            writeln!(out, "  {command:<24}{DIM}{why}{DIM:#}")
-        };
-        step(out, format!("cd {}", self.folder.display()), "")?;
-        step(
-            out,
-            "rimward dev".into(),
-            "build it, serve it on http://127.0.0.1:3000, rebuild on every change",
-        )?;
-        step(out, "rimward test".into(), "run its own tests; plain `cargo test` does too")
+        writeln!(out, "  cd {}", self.folder.display())?;
+        let mut step = |command, why| writeln!(out, "  {command:<16}{DIM}{why}{DIM:#}");
+        step("rimward dev", "build it, serve it on http://127.0.0.1:3000, rebuild on every change")?;
+        step("rimward test", "run its own tests; plain `cargo test` does too")
     }
 }
 

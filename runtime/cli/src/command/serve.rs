@@ -7,7 +7,7 @@ use super::Verdict;
 use crate::lines::Lines;
 use crate::print::{BOLD, Format, Report, count, duration, report};
 use crate::stop::Stop;
-use crate::{app, limits, local, node_file, runtime};
+use crate::{app, limits, listen, local, node_file, runtime};
 use anyhow::{Context, Result, bail};
 use rimward_bundle::Bundle;
 use rimward_manifest::{NodeFile, limits as manifest_limits};
@@ -40,10 +40,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where requests arrive; may be repeated [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen::address)]
     listen: Vec<SocketAddr>,
     /// Where metrics and health are served [default: 127.0.0.1:9464, or nowhere with APP]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen::address)]
     ops_listen: Option<SocketAddr>,
     /// The folder of what the node must remember [default: /var/lib/rimward, or nothing with APP]
     #[arg(long, value_name = "FOLDER")]

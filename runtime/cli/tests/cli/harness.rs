@@ -14,28 +14,28 @@ const BLESS: &str = "RIMWARD_BLESS";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder to run commands in.
-pub struct Folder {
+pub(crate) struct Folder {
     folder: tempfile::TempDir,
 }
 
 /// How a command ended.
-pub struct Ended {
-    pub status: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
 
     /// Writes a file, and the folders that it is in.
-    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -43,7 +43,7 @@ impl Folder {
     }
 
     /// The binary with these arguments, as a user in this folder would run it, in a plain environment.
-    pub fn rimward(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn rimward(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rimward"));
         command.args(arguments).current_dir(self.path()).env("XDG_CACHE_HOME", self.path().join("cache"));
         for (name, _) in
@@ -54,11 +54,11 @@ impl Folder {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         self.ended(self.rimward(arguments).output().unwrap())
     }
 
-    pub fn ended(&self, output: Output) -> Ended {
+    pub(crate) fn ended(&self, output: Output) -> Ended {
         let text = |bytes: Vec<u8>| {
             String::from_utf8(bytes).unwrap().replace(self.path().to_str().unwrap(), "[FOLDER]")
         };
@@ -66,7 +66,7 @@ impl Folder {
     }
 
     /// Starts a command that runs until it is stopped.
-    pub fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let mut child = self.rimward(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Running { child, lines }
@@ -76,7 +76,7 @@ impl Folder {
 impl Ended {
     /// Compares everything that was said with the golden file of that name.
     #[track_caller]
-    pub fn is_golden(&self, name: &str) {
+    pub(crate) fn is_golden(&self, name: &str) {
         let Self { status, stdout, stderr } = self;
         let status = status.map_or("killed".into(), |status| status.to_string());
         let text = format!("exit status {status}\n--- stdout\n{stdout}--- stderr\n{stderr}");
@@ -89,25 +89,25 @@ impl Ended {
     }
 
     /// The same with what differs from run to run taken out.
-    pub fn without(mut self, text: &str, name: &str) -> Self {
+    pub(crate) fn without(mut self, text: &str, name: &str) -> Self {
         self.stdout = self.stdout.replace(text, name);
         self.stderr = self.stderr.replace(text, name);
         self
     }
 
     #[track_caller]
-    pub fn succeeds(self) -> Self {
+    pub(crate) fn succeeds(self) -> Self {
         assert_eq!(self.status, Some(0), "{}{}", self.stdout, self.stderr);
         self
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
 /// A command that runs until it is stopped; at the latest when it is dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -115,7 +115,7 @@ pub struct Running {
 impl Running {
     /// The next event of that name; others before it are skipped.
     #[track_caller]
-    pub fn event(&mut self, name: &str) -> Value {
+    pub(crate) fn event(&mut self, name: &str) -> Value {
         loop {
             let line = self.lines.next().unwrap_or_else(|| panic!("it ended before `{name}`")).unwrap();
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -126,7 +126,7 @@ impl Running {
     }
 
     /// Asks it to stop, as systemd does, and waits until it has. Returns its exit status.
-    pub fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.lines.by_ref().for_each(drop);
@@ -143,12 +143,12 @@ impl Drop for Running {
 }
 
 /// The first address that an event names.
-pub fn address(event: &Value) -> SocketAddr {
+pub(crate) fn address(event: &Value) -> SocketAddr {
     event["addresses"]["http"][0].as_str().unwrap().parse().unwrap()
 }
 
 /// Sends `GET /` on a connection of its own. Returns the status and the body.
-pub fn get(address: SocketAddr) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
@@ -160,7 +160,7 @@ pub fn get(address: SocketAddr) -> (u16, String) {
 }
 
 /// The component of an example, which the test command builds first.
-pub fn example(name: &str) -> Vec<u8> {
+pub(crate) fn example(name: &str) -> Vec<u8> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/target/wasm32-wasip2/release");
     let path = target.join(format!("{name}.wasm"));
     fs::read(&path).unwrap_or_else(|error| {
@@ -169,7 +169,7 @@ pub fn example(name: &str) -> Vec<u8> {
 }
 
 /// A declaration of one function, `function.wasm`, that answers `GET /`.
-pub fn manifest(name: &str, of_function: &str) -> String {
+pub(crate) fn manifest(name: &str, of_function: &str) -> String {
     format!(
         "[app]\nname = \"{name}\"\n\n[function.{name}]\ncomponent = \"function.wasm\"\n{of_function}\n\
          [[trigger.http]]\nroute = \"GET /\"\nfunction = \"{name}\"\n"

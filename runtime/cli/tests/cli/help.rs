@@ -22,7 +22,7 @@ fn a_wrong_command_line_exits_with_2() {
     let folder = Folder::new();
     folder.run(&["sevre"]).is_golden("usage-unknown-command");
     folder.run(&["new", "x", "--template", "grpc"]).is_golden("usage-unknown-template");
-    folder.run(&["dev", "--listen", "3000"]).is_golden("usage-bad-address");
+    folder.run(&["dev", "--listen", "example.com"]).is_golden("usage-bad-address");
 }
 
 #[test]
