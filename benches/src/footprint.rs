@@ -5,7 +5,7 @@ use crate::apps::{Apps, Instances};
 use crate::contestants::{Programs, serve};
 use crate::histogram::Histogram;
 use crate::process;
-use crate::rounds::{Plan, median, microseconds, mib};
+use crate::rounds::{Plan, median, mib, microseconds};
 use crate::server::{OneByOne, Server};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -66,7 +66,8 @@ pub fn measure(programs: &Programs, apps: &Apps, plan: &Plan) -> Result<Footprin
 }
 
 fn idle(rimward: &Path, apps: &Apps, plan: &Plan) -> Result<process::Memory> {
-    let server = Server::start(Command::new(rimward).arg("serve").arg("--config").arg(apps.node_without_apps()?))?;
+    let server =
+        Server::start(Command::new(rimward).arg("serve").arg("--config").arg(apps.node_without_apps()?))?;
     std::thread::sleep(plan.settle);
     Ok(process::memory(server.pid())?)
 }

@@ -58,7 +58,8 @@ impl Histogram {
 /// Up to twice [`PARTS`] every nanosecond has its counter; from there on a counter covers `2^shift` of them.
 fn index(ns: u64) -> usize {
     let shift = (63 - (ns | PARTS).leading_zeros()) - PART_BITS;
-    usize::try_from((u64::from(shift) << PART_BITS) + (ns >> shift)).expect("it is less than the number of counters")
+    usize::try_from((u64::from(shift) << PART_BITS) + (ns >> shift))
+        .expect("it is less than the number of counters")
 }
 
 fn middle(index: u64) -> u64 {

@@ -109,7 +109,8 @@ impl Load {
     /// Runs the load on this thread.
     pub fn run(&self) -> Result<Outcome, LoadError> {
         self.check()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Start)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(LoadError::Start)?;
         runtime.block_on(async {
             let limit = self.time + REPLY_WAIT;
             tokio::time::timeout(limit, self.send()).await.unwrap_or(Err(LoadError::Stuck(self.address)))
@@ -205,7 +206,11 @@ fn pace_out(starts: &mpsc::UnboundedSender<Instant>, per_second: f64, from: Inst
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive; too large a plan is refused")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is positive; too large a plan is refused"
+)]
 fn planned(per_second: f64, time: Duration) -> u64 {
     (per_second * time.as_secs_f64()).round() as u64
 }

@@ -62,7 +62,11 @@ mod tests {
     #[test]
     fn fields_are_found_as_the_kernel_writes_them() {
         let check = |text, name, wanted: Option<&str>| assert_eq!(field(text, name).as_deref(), wanted);
-        check("processor\t: 0\nmodel name\t: A Processor @ 2.0GHz\n", "model name", Some("A Processor @ 2.0GHz"));
+        check(
+            "processor\t: 0\nmodel name\t: A Processor @ 2.0GHz\n",
+            "model name",
+            Some("A Processor @ 2.0GHz"),
+        );
         check("MemTotal:       24632576 kB\n", "MemTotal", Some("24632576 kB"));
         check("", "MemTotal", None);
         assert_eq!(kib("24632576 kB"), 24_632_576);

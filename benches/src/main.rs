@@ -116,13 +116,18 @@ fn measure(programs: &Programs, plan: &Plan) -> Result<Report> {
     let (apps, before) = (Apps::new()?, machine::load());
     let contestants = contestants(programs, &apps)?;
     eprintln!("starting each server once");
-    let measured = rounds::run(&contestants, plan, |round| eprintln!("round {} of {}", round + 1, plan.rounds))?;
+    let measured =
+        rounds::run(&contestants, plan, |round| eprintln!("round {} of {}", round + 1, plan.rounds))?;
     eprintln!("the node alone");
     Ok(Report {
         machine: Machine::probe(),
         footprint: footprint::measure(programs, &apps, plan)?,
         load: (before, machine::load()),
-        versions: [Some(&programs.rimward), programs.wasmtime.as_ref()].into_iter().flatten().map(version_of).collect(),
+        versions: [Some(&programs.rimward), programs.wasmtime.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(version_of)
+            .collect(),
         component_bytes: fs::metadata(&programs.component).context("cannot read the component")?.len(),
         connections: plan.connections,
         rate: plan.rate,
@@ -147,10 +152,19 @@ fn load(arguments: &LoadArguments) -> Result<()> {
     }
     .run()?;
     let quantile = |share| outcome.latencies.quantile(share).as_secs_f64() * 1e6;
-    println!("{:.0} requests/s, {} answered, {} failed", outcome.per_second(), outcome.latencies.count(), outcome.failures);
+    println!(
+        "{:.0} requests/s, {} answered, {} failed",
+        outcome.per_second(),
+        outcome.latencies.count(),
+        outcome.failures
+    );
     println!(
         "p50 {:.0} us, p90 {:.0} us, p99 {:.0} us, p99.9 {:.0} us, longest {:.0} us",
-        quantile(0.5), quantile(0.9), quantile(0.99), quantile(0.999), quantile(1.0)
+        quantile(0.5),
+        quantile(0.9),
+        quantile(0.99),
+        quantile(0.999),
+        quantile(1.0)
     );
     if let Some(failure) = &outcome.first_failure {
         println!("the first failure: {failure}");

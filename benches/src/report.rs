@@ -168,11 +168,22 @@ impl fmt::Display for Report {
         let (connections, rate) = (self.connections, self.rate);
         writeln!(f, "{}; load {:.1} before, {:.1} after", self.machine, self.load.0, self.load.1)?;
         writeln!(f, "{}; component of {} KiB", self.versions.join("; "), self.component_bytes >> 10)?;
-        writeln!(f, "Medians of {rounds} interleaved rounds; times in microseconds. req/s, cpu/req and the first p50, p99:")?;
-        writeln!(f, "{connections} connections; `1`: one connection; `rate`: {rate} requests/s on {connections} connections.\n")?;
+        writeln!(
+            f,
+            "Medians of {rounds} interleaved rounds; times in microseconds. req/s, cpu/req and the first p50, p99:"
+        )?;
+        writeln!(
+            f,
+            "{connections} connections; `1`: one connection; `rate`: {rate} requests/s on {connections} connections.\n"
+        )?;
         self.write_figures(f)?;
-        let generator = self.measured.iter().flat_map(|measured| &measured.samples).map(|sample| sample.generator);
-        writeln!(f, "\nThe load generator took {:.2} of one core at the most.\n", generator.fold(0.0, f64::max))?;
+        let generator =
+            self.measured.iter().flat_map(|measured| &measured.samples).map(|sample| sample.generator);
+        writeln!(
+            f,
+            "\nThe load generator took {:.2} of one core at the most.\n",
+            generator.fold(0.0, f64::max)
+        )?;
         self.write_ratios(f)?;
         self.write_footprint(f)
     }
@@ -204,7 +215,12 @@ mod tests {
 
     fn report(measured: Vec<Measured>) -> Report {
         Report {
-            machine: Machine { cpu: "A Processor".into(), cores: 2, kernel: "6.1".into(), memory_bytes: 4 << 30 },
+            machine: Machine {
+                cpu: "A Processor".into(),
+                cores: 2,
+                kernel: "6.1".into(),
+                memory_bytes: 4 << 30,
+            },
             load: (0.5, 1.5),
             versions: vec!["rimward 0.1.0".into()],
             component_bytes: 2048,

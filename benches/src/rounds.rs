@@ -35,13 +35,28 @@ impl Plan {
     /// A comparison that means something.
     pub fn full(rounds: u32) -> Self {
         let time = Duration::from_secs(2);
-        Self { rounds, starts: 5, time, connections: 50, rate: 500.0, settle: Duration::from_secs(5), functions: 20 }
+        Self {
+            rounds,
+            starts: 5,
+            time,
+            connections: 50,
+            rate: 500.0,
+            settle: Duration::from_secs(5),
+            functions: 20,
+        }
     }
 
     /// One that only shows that everything works.
     pub fn quick(rounds: u32) -> Self {
         let time = Duration::from_millis(300);
-        Self { rounds, starts: 2, time, settle: Duration::from_millis(500), functions: 5, ..Self::full(rounds) }
+        Self {
+            rounds,
+            starts: 2,
+            time,
+            settle: Duration::from_millis(500),
+            functions: 5,
+            ..Self::full(rounds)
+        }
     }
 }
 
@@ -79,7 +94,8 @@ pub struct Measured {
 
 /// Runs one round after the other; `told` hears of each before it begins.
 pub fn run(contestants: &[Contestant], plan: &Plan, mut told: impl FnMut(u32)) -> Result<Vec<Measured>> {
-    let measured = contestants.iter().map(|contestant| Measured { which: contestant.which, samples: Vec::new() });
+    let measured =
+        contestants.iter().map(|contestant| Measured { which: contestant.which, samples: Vec::new() });
     let mut measured: Vec<_> = measured.collect();
     prepare(contestants)?;
     for round in 0..plan.rounds {
@@ -105,12 +121,19 @@ fn prepare(contestants: &[Contestant]) -> Result<()> {
 fn measure(contestant: &Contestant, plan: &Plan) -> Result<Sample> {
     let mut starts = (0..plan.starts).map(|_| start_once(contestant)).collect::<Result<Vec<_>>>()?;
     let server = Server::start(&mut contestant.command())?;
-    let load = |connections, time, pace| Load { address: server.address(), path: PATH.into(), connections, time, pace };
+    let load = |connections, time, pace| Load {
+        address: server.address(),
+        path: PATH.into(),
+        connections,
+        time,
+        pace,
+    };
     run_load(&load(plan.connections, plan.time / 4, Pace::Closed))?;
     let one = run_load(&load(1, plan.time, Pace::Closed))?;
     let (before, ours_before) = (process::cpu(server.pid())?, process::cpu(std::process::id())?);
     let many = run_load(&load(plan.connections, plan.time, Pace::Closed))?;
-    let (spent, ours) = (process::cpu(server.pid())? - before, process::cpu(std::process::id())? - ours_before);
+    let (spent, ours) =
+        (process::cpu(server.pid())? - before, process::cpu(std::process::id())? - ours_before);
     let paced = run_load(&load(plan.connections, plan.time, Pace::Open(plan.rate)))?;
     Ok(Sample {
         requests_per_second: many.per_second(),
@@ -136,7 +159,11 @@ fn start_once(contestant: &Contestant) -> Result<f64> {
 fn run_load(load: &Load) -> Result<Outcome> {
     let outcome = load.run()?;
     let why = outcome.first_failure.as_deref().unwrap_or("nothing was answered");
-    ensure!(outcome.failures == 0 && outcome.latencies.count() > 0, "{} requests failed: {why}", outcome.failures);
+    ensure!(
+        outcome.failures == 0 && outcome.latencies.count() > 0,
+        "{} requests failed: {why}",
+        outcome.failures
+    );
     Ok(outcome)
 }
 

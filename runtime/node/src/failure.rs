@@ -51,6 +51,9 @@ pub enum Failure {
     /// The function failed.
     #[error("the function failed")]
     Guest(#[source] GuestFailure),
+    /// Nothing is installed yet.
+    #[error("no app is installed yet")]
+    NoApp,
     /// The node already runs as many invocations as it may.
     #[error("the node already runs as many invocations as it may")]
     Full,
@@ -102,6 +105,7 @@ codes! {
     NO_RESPONSE: Guest "rimward.guest.no-response" 500 "http_response_incomplete" "the function sent no response";
     ERROR: Guest "rimward.guest.error" 500 "proxy_internal_error" "the function answered with an error";
     STREAM: Guest "rimward.guest.stream" 504 "http_response_timeout" "the function's reply stood still";
+    NO_APP: Node "rimward.node.no-app" 503 "destination_unavailable" "no app is installed yet";
     FULL: Node "rimward.node.full" 503 "connection_limit_reached" "the node is at its limit";
     DRAINING: Node "rimward.node.draining" 503 "destination_unavailable" "the node is stopping";
     PANIC: Node "rimward.node.internal" 500 "proxy_internal_error" "the node failed";
@@ -118,6 +122,7 @@ impl Failure {
             Self::Quota { .. } => QUOTA,
             Self::Depth { .. } => DEPTH,
             Self::Guest(failure) => guest_code(failure),
+            Self::NoApp => NO_APP,
             Self::Full => FULL,
             Self::Draining => DRAINING,
             Self::Panic => PANIC,

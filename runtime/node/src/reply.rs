@@ -22,14 +22,16 @@ pub(crate) fn problem(failure: &Failure, arrival: &Arrival) -> Reply {
         Failure::BodyTooLarge { max } => Some(format!("this function accepts at most {max} bytes")),
         _ => None,
     };
-    let document = serde_json::json!({
+    let mut document = serde_json::json!({
         "type": format!("urn:rimward:problem:{}", row.code),
         "title": row.title,
         "status": row.status,
-        "detail": detail,
         "code": row.code,
         "request-id": &*arrival.request_id,
     });
+    if let Some(detail) = detail {
+        document["detail"] = detail.into();
+    }
     let text = serde_json::to_vec(&document).expect("a JSON value can be written");
     let mut reply = Response::new(ReplyBody::collected(Bytes::from(text), None));
     *reply.status_mut() = failure.status();

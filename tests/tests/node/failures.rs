@@ -25,11 +25,12 @@ fn provoked(code: &str) -> Option<(App, &'static str, &'static str)> {
 }
 
 /// Rows that the tests named here bring about, or that nobody outside can.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 8] = [
     ("rimward.caller.bad-request", "requests::a_request_must_be_for_one_host"),
     ("rimward.caller.quota", "admission"),
     ("rimward.guest.depth", "the tests of functions that call each other"),
     ("rimward.guest.stream", "bodies: the head is out by then"),
+    ("rimward.node.no-app", "routes::a_node_without_apps_asks_to_come_back_later"),
     ("rimward.node.full", "admission"),
     ("rimward.node.draining", "a_node_that_drains_refuses_what_comes_all_the_same"),
     ("rimward.node.internal", "a panic of the node, which no request can cause"),

@@ -143,7 +143,9 @@ async fn a_request_must_be_for_one_host() {
     for (request, status) in cases {
         let mut raw = node.raw().await;
         let reply = raw.send(request).await.reply().await;
-        if reply.status() != status { eprintln!("{:?}", node.heard().ended().pop()); }
+        if reply.status() != status {
+            eprintln!("{:?}", node.heard().ended().pop());
+        }
         assert_eq!(reply.status(), status, "{request:?}: {reply:?}");
     }
 }

@@ -63,9 +63,9 @@ async fn a_path_that_nobody_answers_is_404_and_a_method_405_with_what_is_allowed
 }
 
 #[tokio::test]
-async fn a_node_without_apps_answers_404() {
+async fn a_node_without_apps_asks_to_come_back_later() {
     let node = node().start().await;
-    node.get("/").await.is(404).code("rimward.caller.no-route");
+    node.get("/").await.is(503).code("rimward.node.no-app").has("retry-after", "1");
 }
 
 #[tokio::test]

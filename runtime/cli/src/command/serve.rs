@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Serve apps in production
 ///
-/// Without APP, serves the apps of node.toml, and deployed ones. With APP, serves that one: an app's folder, or a
+/// Without APP, serves the apps of node.toml. With APP, serves that one: an app's folder, or a
 /// component, which then answers every path; node.toml is read only if --config names it, stores are in memory unless
 /// --state names a folder, and metrics are served only where --ops-listen says.
 ///

@@ -233,7 +233,7 @@ impl Report for Event<'_> {
                 line!(out, colour, name, "{style}{level:<5}{style:#} {}", printable(text.trim_end()))
             }
             Self::Draining => line!(out, BOLD, "stopping", "open requests finish; Ctrl-C again ends them"),
-            Self::Stopped { cut_off: 0 } => line!(out, BOLD, "stopped", ""),
+            Self::Stopped { cut_off: 0 } => line!(out, BOLD, "stopped", "all requests are answered"),
             Self::Stopped { cut_off } => {
                 line!(out, YELLOW, "stopped", "with {} open", count(*cut_off, "connection"))
             }
