@@ -22,9 +22,9 @@ pub struct Footprint {
     pub idle_anonymous_mib: f64,
     /// What no file backs for each further function that was loaded and called once, KiB.
     pub function_anonymous_kib: f64,
-    /// The first request of a loaded function, median and worst of a hundred, microseconds.
+    /// The first request of a function that was loaded from the compile cache, microseconds: the median.
     pub first_request_p50: f64,
-    /// See above.
+    /// And what one in a hundred exceeded.
     pub first_request_p99: f64,
     /// From the start of the process to the first reply, with all the functions, milliseconds.
     pub start_with_functions_ms: f64,

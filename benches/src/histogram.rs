@@ -36,12 +36,6 @@ impl Histogram {
     }
 
     /// The time that the share `quantile` (0 to 1) of all did not exceed; zero where nothing was counted.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "counts are far below 2^52, and a quantile is between 0 and 1"
-    )]
     pub fn quantile(&self, quantile: f64) -> Duration {
         let wanted = ((self.count as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64).max(1);
         let mut seen = 0;

@@ -89,7 +89,6 @@ enum RequestError {
 
 impl Outcome {
     /// Answered requests in each second.
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub fn per_second(&self) -> f64 {
         self.latencies.count() as f64 / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
     }
@@ -206,11 +205,6 @@ fn pace_out(starts: &mpsc::UnboundedSender<Instant>, per_second: f64, from: Inst
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate is positive; too large a plan is refused"
-)]
 fn planned(per_second: f64, time: Duration) -> u64 {
     (per_second * time.as_secs_f64()).round() as u64
 }

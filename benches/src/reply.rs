@@ -142,4 +142,14 @@ mod tests {
         assert_eq!(parse(&endless[..REPLY_BYTES]), Ok(None));
         assert_eq!(parse(&endless[..=REPLY_BYTES]), Err(NotAReply::TooLarge));
     }
+
+    #[test]
+    fn a_reply_has_header_fields_up_to_their_bound_and_no_more() {
+        let reply = |fields: usize| {
+            let others = "a: b\r\n".repeat(fields - 1);
+            parse(format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{others}\r\n").as_bytes())
+        };
+        assert!(matches!(reply(REPLY_HEADERS), Ok(Some(_))));
+        assert_eq!(reply(REPLY_HEADERS + 1), Err(NotAReply::Malformed));
+    }
 }

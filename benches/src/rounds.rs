@@ -171,12 +171,10 @@ pub(crate) fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-#[expect(clippy::cast_precision_loss, reason = "memory is far below 2^52 bytes")]
 pub(crate) fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn count(outcome: &Outcome) -> f64 {
     outcome.latencies.count() as f64
 }

@@ -68,13 +68,6 @@ pub(crate) fn label(text: &str) -> Option<Name> {
     short.trim_end_matches('-').parse().ok()
 }
 
-/// A path as people read it: relative to the current folder where it is in it.
-pub(crate) fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    let inside = path.strip_prefix(here).or_else(|_| path.strip_prefix(".")).unwrap_or(path);
-    if inside == Path::new("") { ".".into() } else { inside.display().to_string() }
-}
-
 /// The folder for what this user's commands can make again.
 pub(crate) fn cache() -> Result<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -10,6 +10,7 @@ use rimward_manifest::{Colour, Problems, ReadError};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -81,11 +82,11 @@ impl ErrorReport {
     }
 }
 
-impl ErrorReport {
-    /// All of it on one line.
-    #[cfg(feature = "compile")]
-    pub(crate) fn line(&self) -> String {
-        std::iter::once(&self.message).chain(&self.causes).cloned().collect::<Vec<_>>().join(": ")
+/// All of it on one line.
+impl fmt::Display for ErrorReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

@@ -117,6 +117,13 @@ pub(crate) fn host_cargo() -> Command {
     cargo
 }
 
+/// A path as people read it: relative to the current folder where it is in it.
+pub(crate) fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let inside = path.strip_prefix(here).or_else(|_| path.strip_prefix(".")).unwrap_or(path);
+    if inside == Path::new("") { ".".into() } else { inside.display().to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -81,7 +81,7 @@ struct Place<'a>(&'a AtomicU32);
 impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicU32, max: u32) -> Option<Self> {
         let taken = waiting.fetch_update(Relaxed, Relaxed, |n| (n < max).then_some(n + 1));
-        taken.is_ok().then_some(Self(waiting))
+        taken.is_ok().then(|| Self(waiting))
     }
 }
 
@@ -145,6 +145,7 @@ mod tests {
         let before = Instant::now();
         assert!(matches!(admission.admit(wanted(&function, None)).await, Err(Failure::Full)));
         assert_eq!(before.elapsed(), Duration::ZERO, "it was refused without waiting");
+        assert_eq!(admission.waiting(), 1, "who was refused had no place to give back");
         drop(held);
         assert!(waiting.await.unwrap(), "the one in the queue got the permit");
     }

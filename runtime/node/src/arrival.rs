@@ -4,7 +4,7 @@
 use crate::failure::Failure;
 use crate::limits::REQUEST_ID_BYTES;
 use http::header::{HOST, HeaderName};
-use http::{HeaderMap, HeaderValue, Request, Version};
+use http::{HeaderMap, HeaderValue, Request};
 use rand::RngCore;
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ impl Arrival {
 }
 
 /// The host that a request is for, without a port; an error where it is missing or ambiguous (RFC 9112, section 3.2).
+/// HTTP/1.0 may leave it out, functions cannot do without.
 pub(crate) fn host<B>(request: &Request<B>) -> Result<&str, Failure> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let first = hosts.next();
@@ -41,7 +42,6 @@ pub(crate) fn host<B>(request: &Request<B>) -> Result<&str, Failure> {
     let authority = match (request.uri().authority(), first) {
         (Some(authority), _) => authority.as_str(),
         (None, Some(host)) => host.to_str().map_err(|_| Failure::BadRequest("`host` is not a host"))?,
-        (None, None) if request.version() == Version::HTTP_10 => return Ok(""),
         (None, None) => return Err(Failure::BadRequest("there is no `host`")),
     };
     let authority: http::uri::Authority =

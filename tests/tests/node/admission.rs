@@ -48,7 +48,6 @@ async fn a_request_that_waits_runs_when_there_is_room() {
     let waiting = tokio::spawn(node.get("/1").into_future());
     eventually("it waits", || (node.node().status().waiting == 1).then_some(())).await;
     node.get("/1").await.is(503).code("rimward.node.full");
-    eprintln!("{:?} {:?}", node.node().status(), node.node().metrics());
     node.metric("rimward_requests_waiting", "").is(1.0).await;
     drop(held);
     waiting.await.unwrap().is(200).says("slept\n");

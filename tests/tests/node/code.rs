@@ -33,7 +33,7 @@ async fn a_component_that_takes_too_long_to_compile_is_refused() {
     let node = node().own_cache().compiler(in_a_process(limits)).start().await;
     let why = node.refuses("hello").await;
     assert!(why.contains("took longer than") && why.contains("stopped"), "{why}");
-    node.get("/").await.is(404);
+    node.get("/").await.is(503);
 }
 
 /// D3.

@@ -77,8 +77,8 @@ async fn a_guest_sets_headers_but_not_those_of_the_connection() {
         let answer = node.get(&format!("/{name}")).await;
         assert_eq!(answer.is(200).header("x-was"), Some("HeaderError::Forbidden"), "{name}");
     }
-    for name in ["bad%20name", "bad\u{e9}", ""] {
-        let answer = node.get(&format!("/{}", name.replace('\u{e9}', "%C3%A9"))).await;
+    for name in ["bad(name", "bad,name", ""] {
+        let answer = node.get(&format!("/{name}")).await;
         answer.is(200).has("x-was", "HeaderError::InvalidSyntax");
     }
     node.get("/x-own").await.is(200).has("x-own", "the guest's");
@@ -138,14 +138,12 @@ async fn a_request_must_be_for_one_host() {
         ("GET / HTTP/1.1\r\nhost: a:8080\r\n\r\n", 200),
         ("GET / HTTP/1.1\r\nhost: [::1]:8080\r\n\r\n", 200),
         ("GET http://b/ HTTP/1.1\r\nhost: b\r\n\r\n", 200),
-        ("GET / HTTP/1.0\r\n\r\n", 200),
+        ("GET / HTTP/1.0\r\nhost: a\r\n\r\n", 200),
+        ("GET / HTTP/1.0\r\n\r\n", 400),
     ];
     for (request, status) in cases {
         let mut raw = node.raw().await;
         let reply = raw.send(request).await.reply().await;
-        if reply.status() != status {
-            eprintln!("{:?}", node.heard().ended().pop());
-        }
         assert_eq!(reply.status(), status, "{request:?}: {reply:?}");
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
 
 fn build(folder: &Path, app: &App) -> Result<()> {
     for step in shell::steps(folder, app) {
-        note!("{BOLD}{}{BOLD:#} in {}", step.command, app::shown(&step.dir));
+        note!("{BOLD}{}{BOLD:#} in {}", step.command, shell::shown(&step.dir));
         step.run()?;
     }
     Ok(())
@@ -126,10 +126,10 @@ fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
 impl Report for Built {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for function in &self.functions {
-            let shown = app::shown(&function.component);
+            let shown = shell::shown(&function.component);
             writeln!(out, "{GREEN}built{GREEN:#} {} ({}): {shown}", function.name, bytes(function.bytes))?;
             if let Some(path) = &function.precompiled {
-                writeln!(out, "      precompiled: {}", app::shown(path))?;
+                writeln!(out, "      precompiled: {}", shell::shown(path))?;
             }
         }
         Ok(())

@@ -49,8 +49,10 @@ Examples:
   rimward dev --json                      every event as a line of JSON, for a program";
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
-    let folder = app::folder(&arguments.dir)?.canonicalize()?;
+    let folder = app::folder(&arguments.dir)?;
     let app = App::read(&folder.join("rimward.toml"))?;
+    // Changes are told by absolute paths.
+    let folder = folder.canonicalize()?;
     local::raise_descriptor_limit();
     let events = Events::start(format)?;
     let file = file(&app, &folder, arguments.listen);

@@ -92,7 +92,7 @@ fn name(path: &Path) -> Result<Name, NewError> {
     let text = path.file_name().ok_or_else(|| NewError::NoName(path.to_owned()))?.to_string_lossy();
     let name: Name = text.parse().map_err(|source| NewError::BadName {
         name: text.to_string(),
-        suggestion: app::label(&text).filter(|name| begins_with_letter(name)),
+        suggestion: app::label(&text).filter(begins_with_letter),
         source,
     })?;
     if begins_with_letter(&name) { Ok(name) } else { Err(NewError::Digit(name)) }

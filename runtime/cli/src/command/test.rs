@@ -62,12 +62,12 @@ fn crates(folder: &Path, app: &App) -> BTreeSet<PathBuf> {
 
 fn test(dir: &Path, arguments: &[String]) -> Result<()> {
     sdk::provide(dir)?;
-    note!("{BOLD}cargo test{BOLD:#} in {}", app::shown(dir));
+    note!("{BOLD}cargo test{BOLD:#} in {}", shell::shown(dir));
     let mut cargo = shell::host_cargo();
     cargo.arg("test").args(arguments).current_dir(dir).stdout(io::stderr());
     let status = cargo.status().context("cannot run `cargo`: install Rust with rustup")?;
     if !status.success() {
-        bail!("the tests in `{}` failed ({status})", app::shown(dir));
+        bail!("the tests in `{}` failed ({status})", shell::shown(dir));
     }
     Ok(())
 }

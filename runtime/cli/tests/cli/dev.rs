@@ -46,9 +46,9 @@ fn a_changed_declaration_is_served_and_a_wrong_one_is_not() {
     let mut dev = folder.start(&["dev", "--listen", "127.0.0.1:0", "--json"]);
     let first = dev.event("serving");
     let right = std::fs::read_to_string(folder.path().join("rimward.toml")).unwrap();
-    folder.write("rimward.toml", right.replace("route", "rute"));
+    folder.write("rimward.toml", right.clone() + "hots = \"*\"\n");
     let failed = dev.event("failed");
-    assert_eq!(failed["error"]["problems"]["problems"][0]["nearest"], "route");
+    assert_eq!(failed["error"]["problems"]["problems"][0]["nearest"], "host");
     folder.write("rimward.toml", right.replace("GET /", "GET /new"));
     let second = dev.event("serving");
     assert_eq!(second["routes"], serde_json::json!(["GET /new"]));

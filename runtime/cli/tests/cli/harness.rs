@@ -38,7 +38,10 @@ impl Folder {
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        // Whole or not at all, as editors do it: whoever watches never reads half a file.
+        let beside = path.with_extension("written");
+        fs::write(&beside, content).unwrap();
+        fs::rename(beside, path).unwrap();
         self
     }
 

@@ -1,6 +1,8 @@
 //! The real binary: what it prints, how it exits, and that its servers serve. What a part decides is tested beside it;
 //! these tests see the command as its users do.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
+
 mod commands;
 mod dev;
 mod errors;

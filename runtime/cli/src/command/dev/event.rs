@@ -1,6 +1,7 @@
 //! What happens while an author works, for people and for programs: builds, installations, requests, lines of functions.
 //! Told from any thread and written by one, so that a slow terminal never holds a request up.
 
+use crate::limits::CHANGES_SHOWN;
 use crate::lines::Lines;
 use crate::local::level_name;
 use crate::print::{
@@ -12,7 +13,9 @@ use anyhow::{Context, Result};
 use rimward_manifest::Name;
 use rimward_node::{Addresses, FunctionId, Installed, LogLine, Observer, Outcome, RequestLine};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One thing that happened.
@@ -161,6 +164,13 @@ impl Observer for Events {
 }
 
 impl<'a> Event<'a> {
+    /// Names the first few, as seen from the app's folder.
+    pub(super) fn changed(folder: &Path, files: &BTreeSet<PathBuf>) -> Self {
+        let shown = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+        let more = files.len().saturating_sub(CHANGES_SHOWN);
+        Self::Changed { files: files.iter().take(CHANGES_SHOWN).map(shown).collect(), more }
+    }
+
     pub(super) fn failed(error: &anyhow::Error, still_serving: Option<&'a str>) -> Self {
         Self::Failed {
             error: ErrorReport::new(error.as_ref()),
@@ -221,7 +231,7 @@ impl Report for Event<'_> {
                     None => line!(out, YELLOW, "waiting", "for a change"),
                 }
             }
-            Self::Warning { error } => line!(out, YELLOW, "warning", "{}", error.line()),
+            Self::Warning { error } => line!(out, YELLOW, "warning", "{error}"),
             Self::Unchanged { revision } => {
                 line!(out, DIM, "unchanged", "{} is what serves already", short(revision))
             }
@@ -367,6 +377,20 @@ mod tests {
             "built     hello in 1.5 s\n",
             r#"{"event":"built","functions":["hello"],"ms":1500.0}"#,
         );
+    }
+
+    #[test]
+    fn changes_are_named_up_to_the_limit_and_further_ones_are_counted() {
+        let check = |number, named, counted| {
+            let files = (0..number).map(|n| PathBuf::from(format!("/app/src/{n}.rs"))).collect();
+            let Event::Changed { files, more } = Event::changed(Path::new("/app"), &files) else {
+                unreachable!()
+            };
+            assert_eq!((files.len(), more), (named, counted));
+            assert_eq!(files[0], "src/0.rs");
+        };
+        check(CHANGES_SHOWN, CHANGES_SHOWN, 0);
+        check(CHANGES_SHOWN + 1, CHANGES_SHOWN, 1);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use super::event::{Event, Events, Milliseconds};
 use super::watch::{Changes, Watch};
-use crate::limits::CHANGES_SHOWN;
 use crate::local;
 use crate::shell::{self, Step};
 use anyhow::{Result, bail};
@@ -48,7 +47,7 @@ impl Session {
                 self.events.tell(&Event::failed(&error, self.revision.as_deref()));
             }
             changes = self.watch.changed().await;
-            self.tell_changes(&changes);
+            self.events.tell(&Event::changed(&self.folder, &changes.files));
         }
     }
 
@@ -101,11 +100,5 @@ impl Session {
         self.events.tell(&Event::serving(&self.app.name, &installed));
         self.revision = Some(revision);
         Ok(())
-    }
-
-    fn tell_changes(&self, changes: &Changes) {
-        let shown = |path: &PathBuf| path.strip_prefix(&self.folder).unwrap_or(path).display().to_string();
-        let files: Vec<_> = changes.files.iter().take(CHANGES_SHOWN).map(shown).collect();
-        self.events.tell(&Event::Changed { more: changes.files.len() - files.len(), files });
     }
 }
