@@ -1,6 +1,6 @@
 //! How many guests fit on this machine. The pool reserves address space for each slot (6 GiB with guards), which small
 //! boards and limited processes do not have: the wanted size is halved until the kernel grants it, and below
-//! [`limits::SLOTS_MIN`](crate::limits::SLOTS_MIN) every guest gets memory of its own instead.
+//! [`limits::SLOTS_MIN`] every guest gets memory of its own instead.
 
 use crate::limits;
 

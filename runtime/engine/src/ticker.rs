@@ -1,4 +1,4 @@
-//! The thread that interrupts running guests once each [`TICK`](crate::limits::TICK). It parks while no guest runs, so
+//! The thread that interrupts running guests once each [`TICK`]. It parks while no guest runs, so
 //! an idle node does not wake up. Owned by the engine, which stops and joins it.
 
 use crate::limits::{TICK, TICKS_BEFORE_PARKING};

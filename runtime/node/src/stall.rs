@@ -1,4 +1,4 @@
-//! A connection whose client does not read its reply is closed after [`WRITE_STALL`](crate::limits::WRITE_STALL).
+//! A connection whose client does not read its reply is closed after [`WRITE_STALL`].
 //! The timer is armed only while a write waits.
 
 use crate::limits::WRITE_STALL;

@@ -68,32 +68,49 @@ fn show(name: &str, tally: &Tally) {
     );
 }
 
-/// So many rounds, quiet and hostile in turn; the 99th percentile of the hostile ones is at most `times` that of the
-/// quiet ones, or `more` above it.
+/// So many rounds, quiet and hostile in turn. The 99th percentile of the hostile round in the middle is at most `times`
+/// that of the quiet one, or `more` above it: whatever else the machine did for a while spoils one round, not half.
 async fn check(rounds: usize, time: Duration, times: u32, more: Duration) {
     let node = started().await;
     quiet(&node, Duration::from_millis(500)).await;
-    let (mut calm, mut stormy, mut spin, mut bomb) = <(Tally, Tally, Tally, Tally)>::default();
+    let (mut calm, mut stormy) = (Vec::new(), Vec::new());
+    let (mut spin, mut bomb) = <(Tally, Tally)>::default();
     for round in 1..=rounds {
-        let now = quiet(&node, time).await;
-        show(&format!("quiet {round}"), &now);
-        calm.add(now);
-        let now = hostile(&node, time).await;
-        show(&format!("hostile {round}"), &now.victim);
-        stormy.add(now.victim);
-        spin.add(now.spin);
-        bomb.add(now.bomb);
+        let quiet = quiet(&node, time).await;
+        show(&format!("quiet {round}"), &quiet);
+        calm.push(answered(&quiet));
+        let hostile = hostile(&node, time).await;
+        show(&format!("hostile {round}"), &hostile.victim);
+        stormy.push(answered(&hostile.victim));
+        spin.add(hostile.spin);
+        bomb.add(hostile.bomb);
     }
-    let named = [("quiet", &calm), ("hostile", &stormy), ("spin", &spin), ("memory-bomb", &bomb)];
-    named.iter().for_each(|(name, tally)| show(name, tally));
-    assert_eq!(calm.others_than(200) + stormy.others_than(200), 0, "errors");
+    show("spin", &spin);
+    show("memory-bomb", &bomb);
+    let (quiet, hostile) = (middle(calm), middle(stormy));
+    eprintln!("p99 of the round in the middle: quiet {quiet:.1?}, hostile {hostile:.1?}");
+    assert!(hostile <= (quiet * times).max(quiet + more), "{quiet:?} and then {hostile:?}");
+    check_offenders(&spin, &bomb, more);
+}
+
+/// The 99th percentile of a round in which every request was answered.
+fn answered(tally: &Tally) -> Duration {
+    assert_eq!(tally.others_than(200), 0, "{:?}", tally.statuses);
+    tally.quantile(0.99)
+}
+
+fn middle(mut rounds: Vec<Duration>) -> Duration {
+    rounds.sort_unstable();
+    rounds[rounds.len() / 2]
+}
+
+/// Their callers learn what happened, and in time; `late` is how late on a machine that has other things to do.
+fn check_offenders(spin: &Tally, bomb: &Tally, late: Duration) {
     assert_eq!(spin.others_than(504), 0, "{:?}", spin.statuses);
     // Refused memory, or out of time before it had taken enough.
     assert!(bomb.statuses.keys().all(|status| matches!(status, 500 | 504)), "{:?}", bomb.statuses);
-    let (quiet, hostile) = (calm.quantile(0.99), stormy.quantile(0.99));
-    assert!(hostile <= (quiet * times).max(quiet + more), "{quiet:?} and then {hostile:?}");
-    let late = spin.quantile(1.0).max(bomb.quantile(1.0)).saturating_sub(WALL);
-    assert!(late <= LATE.max(more), "the offender's callers waited {late:?} beyond its wall limit");
+    let waited = spin.quantile(0.99).max(bomb.quantile(0.99));
+    assert!(waited <= WALL + LATE.max(late), "callers waited {waited:?} with a wall limit of {WALL:?}");
 }
 
 mod heavy {

@@ -7,6 +7,8 @@ use std::time::Duration;
 #[tokio::test]
 async fn a_small_reply_has_a_content_length() {
     let node = node().app("hello").start().await;
+    // A guest that just started keeps its thread longer than one that has run before, and is answered as it goes.
+    node.get("/").times(16).await;
     for over in [Over::Http1, Over::Http2] {
         node.get("/").over(over).await.is(200).says("hello\n").has("content-length", "6");
     }
@@ -90,6 +92,16 @@ async fn a_status_without_a_body_has_none() {
     }
 }
 
+/// G20.
+#[tokio::test]
+async fn a_status_that_is_no_final_one_is_no_reply() {
+    let node = node().app("status").start().await;
+    for status in [100, 101, 199, 0, 99, 1000] {
+        let answer = node.get(&format!("/{status}")).await;
+        assert_eq!(answer.status() / 100, 5, "{status}: {answer:?}");
+    }
+}
+
 /// G18: the announced length is kept, or the reply is not sent as if it were complete.
 #[tokio::test]
 async fn a_guest_that_sends_the_wrong_length_is_cut_short() {
@@ -169,6 +181,37 @@ async fn a_client_that_goes_away_before_the_reply_ends_its_guest() {
     }
     for ended in node.heard().ends(2).await {
         assert_eq!((ended.outcome, ended.status), (Outcome::Abandoned, None));
+    }
+}
+
+/// G12: at any moment of an invocation.
+async fn check_cancelled(cancels: usize) {
+    let node = node().app("drips").app(app("hello").route("/hello")).start().await;
+    let connection = node.connect(Over::Http2).await;
+    for cancel in 0..cancels {
+        let call = tokio::spawn(connection.get("/3").into_future());
+        for _ in 0..cancel % 50 {
+            tokio::task::yield_now().await;
+        }
+        if cancel % 7 == 0 {
+            connection.get("/hello").await.is(200);
+        }
+        call.abort();
+    }
+    node.is_idle().await;
+    connection.get("/hello").await.is(200).says("hello\n");
+    node.metric("rimward_function_running", "").is(0.0).await;
+}
+
+#[tokio::test]
+async fn a_storm_of_cancelled_requests_leaves_nothing_behind() {
+    check_cancelled(300).await;
+}
+
+mod slow {
+    #[tokio::test]
+    async fn ten_thousand_cancelled_requests_leave_nothing_behind() {
+        super::check_cancelled(10_000).await;
     }
 }
 

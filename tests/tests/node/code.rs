@@ -54,6 +54,18 @@ async fn a_component_is_compiled_once() {
     assert_eq!(node.install("trap").await.compiled, 0, "not by the next node either");
 }
 
+/// D14.
+#[tokio::test]
+async fn apps_that_come_at_once_share_one_compilation() {
+    let node = node().own_cache().start().await;
+    let installing = (0..4).map(|n| {
+        let app = app("trap").named(&format!("app-{n}")).route(&format!("/{n}"));
+        node.install(app)
+    });
+    let installed = futures_util::future::join_all(installing).await;
+    assert_eq!(installed.iter().map(|one| one.compiled).sum::<usize>(), 1);
+}
+
 /// D10.
 #[tokio::test]
 async fn a_damaged_cache_costs_a_compilation_and_nothing_else() {

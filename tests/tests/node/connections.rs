@@ -115,6 +115,31 @@ async fn a_drain_that_takes_too_long_says_what_is_open() {
     assert_eq!(drained, Drained::CutOff { connections: 1 });
 }
 
+/// H11: streams that are opened and reset at once, faster than anybody looks at them.
+#[tokio::test]
+async fn a_client_that_resets_streams_rapidly_is_sent_away() {
+    let node = node().app("hello").start().await;
+    let stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let flooding = async {
+        let mut sender = sender;
+        loop {
+            sender = sender.ready().await?;
+            let request = http::Request::get("http://a/").body(()).unwrap();
+            let (_reply, mut stream) = sender.send_request(request, false)?;
+            stream.send_reset(h2::Reason::CANCEL);
+        }
+    };
+    let error: h2::Error = match rimward_tests::within("the end of the connection", flooding).await {
+        Err(error) => error,
+        Ok(never) => never,
+    };
+    assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM), "{error:?}");
+    connection.abort();
+    node.get("/").await.is(200);
+}
+
 /// HTTP/1.1 in the clear is not upgraded: HTTP/2 is spoken with prior knowledge only (RFC 9113, section 3.3).
 #[tokio::test]
 async fn an_upgrade_to_http2_is_not_followed() {

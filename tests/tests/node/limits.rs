@@ -100,13 +100,13 @@ async fn fills_of_memory_are_stopped_between_two_of_them() {
 async fn neighbours_on_the_same_core_are_answered_while_guests_spin() {
     let node = node()
         .file(|file| file.node.cores = std::num::NonZeroU32::new(1))
-        .app(app("spin").route("/spin").limits(r#"cpu = "2s", wall = "60s""#))
+        .app(app("spin").route("/spin").limits(r#"cpu = "1s", wall = "60s""#))
         .app("hello")
         .start()
         .await;
     let spinning = tokio::spawn(node.get("/spin").at_once(4));
     rimward_tests::eventually("four guests spin", || (node.node().status().running == 4).then_some(())).await;
-    for answer in node.get("/").times(50).await {
+    for answer in node.get("/").times(20).await {
         answer.is(200).says("hello\n");
     }
     assert!(!spinning.is_finished(), "they were answered while the others ran");
@@ -157,6 +157,14 @@ async fn a_table_bomb_is_refused_and_counted() {
 #[tokio::test]
 async fn a_guest_that_recurses_without_end_traps() {
     let ended = check_fails("recurses", "", 500, "rimward.guest.trap").await;
+    let cause = ended.cause.unwrap();
+    assert!(cause.contains("call stack exhausted"), "{cause}");
+}
+
+/// G11: there is room for the host at the very end of the guest's stack.
+#[tokio::test]
+async fn a_guest_that_recurses_into_host_calls_traps_too() {
+    let ended = check_fails("recurses-into-host", "", 500, "rimward.guest.trap").await;
     let cause = ended.cause.unwrap();
     assert!(cause.contains("call stack exhausted"), "{cause}");
 }

@@ -1,5 +1,7 @@
 //! A whole node from the outside: what it does with requests, with guests that misbehave, and with apps that come and go.
 
+#![allow(clippy::unwrap_used, reason = "what a test makes itself is right, or the test fails")]
+
 mod admission;
 mod bodies;
 mod code;

@@ -18,7 +18,9 @@ fn run(path: &[&str]) -> Result<String, store::Error> {
     // The name that guests use who know only one store.
     let bucket = store::open("default")?;
     Ok(match path {
-        ["get", key] => bucket.get(key)?.map_or("nothing".into(), |value| String::from_utf8_lossy(&value).into()),
+        ["get", key] => {
+            bucket.get(key)?.map_or("nothing".into(), |value| String::from_utf8_lossy(&value).into())
+        }
         ["set", key, value] => format!("{:?}", bucket.set(key, value.as_bytes())?),
         ["increment", key, delta] => {
             atomics::increment(&bucket, key, delta.parse().expect("a number"))?.to_string()

@@ -31,7 +31,10 @@ fn run(path: &[&str]) -> Result<String, store::Error> {
         ["fill", prefix, count] => fill(&bucket, prefix, count.parse().expect("a number"))?,
         ["many", keys @ ..] => many(&bucket, keys)?,
         ["delete-many", keys @ ..] => {
-            format!("{:?}", batch::delete_many(&bucket, &keys.iter().map(ToString::to_string).collect::<Vec<_>>())?)
+            format!(
+                "{:?}",
+                batch::delete_many(&bucket, &keys.iter().map(ToString::to_string).collect::<Vec<_>>())?
+            )
         }
         ["pages"] => pages(&bucket)?,
         other => format!("what is {other:?}?"),

@@ -14,9 +14,8 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let first = memory_grow::<0>(PAGES);
     assert_ne!(first, usize::MAX, "there is room");
     // SAFETY: these pages were just added, and nobody else knows of them.
-    let pages = unsafe {
-        std::slice::from_raw_parts_mut((first * PAGE_BYTES) as *mut u8, PAGES * PAGE_BYTES)
-    };
+    let pages =
+        unsafe { std::slice::from_raw_parts_mut((first * PAGE_BYTES) as *mut u8, PAGES * PAGE_BYTES) };
     if path == "write" {
         pages.fill(0xa5);
         return say(out, "written\n");

@@ -29,7 +29,9 @@ impl wasip3::exports::http::handler::Guest for Component {
 async fn answer(request: Request<IncomingRequestBody>) -> Result<Response<Body>, ErrorCode> {
     let path = request.uri().path().to_owned();
     match &*path {
-        "/echo" => Ok(Response::new(request.into_body().map_err(|_| ErrorCode::HttpProtocolError).boxed_unsync())),
+        "/echo" => {
+            Ok(Response::new(request.into_body().map_err(|_| ErrorCode::HttpProtocolError).boxed_unsync()))
+        }
         "/fan-out" => fan_out(&request).await,
         "/trailers" => Ok(trailers()),
         "/trap" => std::process::abort(),
@@ -66,9 +68,11 @@ async fn fetch(to: &str) -> Result<String, ErrorCode> {
 }
 
 fn trailers() -> Response<Body> {
-    let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("42"))]);
+    let trailers =
+        HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("42"))]);
     let frames = [Frame::data(Bytes::from_static(b"with trailers")), Frame::trailers(trailers)];
-    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync());
+    let mut response =
+        Response::new(StreamBody::new(futures_util::stream::iter(frames.map(Ok))).boxed_unsync());
     // HTTP/1.1 sends only trailers that were announced.
     response.headers_mut().insert("trailer", HeaderValue::from_static("x-sum"));
     response
