@@ -1,7 +1,7 @@
 //! One invocation of a function over HTTP, from the request to the head of its reply.
 //!
 //! The guest runs in the future of whoever awaits [`Call::reply`] and afterwards in the future of whoever reads the
-//! [`ReplyBody`](super::ReplyBody): nothing is spawned while all goes well. Dropping either ends the guest and gives back
+//! [`ReplyBody`]: nothing is spawned while all goes well. Dropping either ends the guest and gives back
 //! all that the invocation holds. What came of it is told once, to `on_close`.
 
 use super::bodies::Idle;
