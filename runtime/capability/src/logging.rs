@@ -100,9 +100,13 @@ pub(crate) fn open(grant: &Grant, invocation: &Invocation) -> Logging {
 }
 
 impl Grant {
-    /// Lines that were dropped because there were too many.
-    pub fn dropped(&self) -> u64 {
-        self.rate.dropped.load(Relaxed)
+    /// Lines that were dropped because there were too many, since it was last asked.
+    pub fn take_dropped(&self) -> u64 {
+        // Nothing is written where nothing was dropped: all cores read this after each invocation.
+        match self.rate.dropped.load(Relaxed) {
+            0 => 0,
+            _ => self.rate.dropped.swap(0, Relaxed),
+        }
     }
 }
 

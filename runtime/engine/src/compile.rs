@@ -121,8 +121,7 @@ fn limit_this_process(limits: ChildLimits) -> rustix::io::Result<()> {
         let lower = getrlimit(resource).maximum.unwrap_or(u64::MAX).min(value);
         setrlimit(resource, at_most(lower))?;
     }
-    // The lowest priority: a node that compiles goes on serving.
-    rustix::process::nice(19).map(|_| ())
+    rustix::process::nice(limits::COMPILE_NICENESS).map(|_| ())
 }
 
 /// The child under its limits; where they cannot be set it is ended.

@@ -88,5 +88,10 @@ pub const COMPILE_WALL: Duration = Duration::from_secs(900);
 /// Address space of a compiling process, bytes.
 pub const COMPILE_MEMORY_BYTES: u64 = 1536 << 20;
 
+/// Niceness of a compiling process. A node that compiles goes on serving, and one that is busy still gets to compile: this
+/// is a tenth of a normal process' share, where the lowest priority would be a seventieth, and no component would be
+/// ready within [`COMPILE_WALL`].
+pub const COMPILE_NICENESS: i32 = 10;
+
 /// Compiled code read from the cache at the most, bytes: larger entries are a miss.
 pub const CACHE_ENTRY_BYTES: u64 = 1 << 30;

@@ -218,7 +218,7 @@ impl Record {
         let duration = self.seen.arrived.elapsed();
         let function = &self.function;
         function.metrics.closed(status, outcome, &usage, duration);
-        function.metrics.log_dropped(function.function.grants().logging.dropped());
+        function.metrics.log_dropped(function.function.grants().logging.take_dropped());
         self.core.node.observer.request(&RequestLine {
             request_id: &self.arrival.request_id,
             trace_id: self.arrival.trace_id(),

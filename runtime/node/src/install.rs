@@ -2,28 +2,27 @@
 //! snapshot; requests that are under way finish on the revision they began with. Whatever is wrong leaves what was
 //! there serving.
 
+mod error;
+mod reuse;
+mod upstreams;
+
+pub use error::InstallError;
+
 use crate::FunctionId;
 use crate::invoke::Siblings;
-use crate::node::{Profile, Shared};
+use crate::node::Shared;
 use crate::revision::{Deployed, FunctionLogs, Revision, Warm};
 use crate::routes::Routes;
-use crate::secrets::{self, SecretError};
+use crate::secrets;
 use rimward_bundle::{Bundle, Component};
-use rimward_capability::{Function, Grants, Refused, config, http, keyvalue, logging};
+use rimward_capability::{Function, Grants, config, http, keyvalue, logging};
 use rimward_engine::{
     Code, Generation, GuestLimits, LoadError, Origin, Source, limits as engine_limits, precompiled_key,
 };
-use rimward_manifest::{
-    AboveCeiling, AllowNet, App, Bind, FileAt, FunctionLimits, HostName, Name, Port, RouteTable, StoreKind,
-    Tenant,
-};
-use rimward_store::{Durability, OpenError, StoreId, Stores};
-use rimward_upstream::{
-    Allowed, Egress, HostPattern, Identity, Reach, Secret, Timeouts, Upstream, UpstreamConfig, UpstreamError,
-};
+use rimward_manifest::{App, Bind, FunctionLimits, HostName, Name, RouteTable, StoreKind, Tenant};
+use rimward_store::{Durability, StoreId, Stores};
+use rimward_upstream::{Egress, HostPattern, Upstream};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -54,169 +53,6 @@ pub struct Installed {
     pub swap: Duration,
     /// Private and loopback origins that upstreams may be at because the node runs for development.
     pub private_origins: Vec<String>,
-    /// What the author should know although it works.
-    pub notes: Vec<String>,
-}
-
-/// Why a bundle was not installed. What was serving before still is.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    /// The tenant is not declared.
-    #[error("this node has no tenant `{0}`: declare `[tenant.{0}]` in node.toml")]
-    NoTenant(Name),
-    /// A limit is above the operator's ceiling.
-    #[error("function `{function}`: {}", above.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    AboveCeiling {
-        /// The function.
-        function: Name,
-        /// Every limit that is.
-        above: Vec<AboveCeiling>,
-    },
-    /// A function may hold more memory than its tenant altogether.
-    #[error(
-        "function `{function}` may hold {declared} bytes of memory, more than the {quota} of its tenant altogether"
-    )]
-    AboveQuota {
-        /// The function.
-        function: Name,
-        /// Its limit.
-        declared: u64,
-        /// The tenant's.
-        quota: u64,
-    },
-    /// A host belongs to somebody else.
-    #[error(
-        "the route `{route}` is on a host that does not belong to tenant `{tenant}`, which has {}",
-        hosts_text(hosts)
-    )]
-    Host {
-        /// The route with its host.
-        route: String,
-        /// The tenant.
-        tenant: Name,
-        /// Its hosts.
-        hosts: Vec<HostName>,
-    },
-    /// Two apps answer the same requests.
-    #[error(
-        "the route `{route}` of app `{app}` answers the same requests as `{existing}` of app `{owner}`: change one of them, or give them different hosts"
-    )]
-    Conflict {
-        /// The app that was to be installed.
-        app: Name,
-        /// Its route.
-        route: String,
-        /// The app that is there.
-        owner: Name,
-        /// Its route.
-        existing: String,
-    },
-    /// A secret is not bound.
-    #[error(
-        "the app needs the secret `{name}`: bind it in node.toml with `[secret.{name}]` and `file = \"...\"` or `env = \"...\"`"
-    )]
-    NoSecret {
-        /// Its name.
-        name: Name,
-    },
-    /// A secret is bound and cannot be read.
-    #[error("the secret `{name}` cannot be read")]
-    Secret {
-        /// Its name.
-        name: Name,
-        /// Why not.
-        #[source]
-        source: SecretError,
-    },
-    /// A file on the node cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A binding names something that the app does not have.
-    #[error("node.toml binds the upstream `{upstream}`, which app `{app}` does not have")]
-    Binding {
-        /// The app.
-        app: Name,
-        /// The name.
-        upstream: Name,
-    },
-    /// An upstream cannot be used as it is declared.
-    #[error("upstream `{name}`")]
-    Upstream {
-        /// Its name.
-        name: Name,
-        /// What is wrong.
-        #[source]
-        source: UpstreamError,
-    },
-    /// A host that a function asks for cannot be matched.
-    #[error("function `{function}`: {reason}")]
-    Grant {
-        /// The function.
-        function: Name,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A store cannot be opened.
-    #[error("store `{name}` cannot be opened")]
-    Store {
-        /// Its name.
-        name: Name,
-        /// Why not.
-        #[source]
-        source: OpenError,
-    },
-    /// A component needs what the operator has not switched on.
-    #[error(
-        "function `{function}` uses `wasi:http` 0.3, which this node does not serve: set `wasi-http-03 = true` under `[node]` in node.toml"
-    )]
-    WasiHttp03 {
-        /// The function.
-        function: Name,
-    },
-    /// A component cannot be compiled or loaded.
-    #[error("function `{function}` cannot be loaded")]
-    Load {
-        /// The function.
-        function: Name,
-        /// Why not.
-        #[source]
-        source: LoadError,
-    },
-    /// A component is refused.
-    #[error("function `{function}` is refused")]
-    Refused {
-        /// The function.
-        function: Name,
-        /// Why.
-        #[source]
-        source: Refused,
-    },
-    /// A function cannot be reused as its manifest asks.
-    #[error(
-        "function `{function}` asks for `reuse`, but its instance did not answer a second request ({reason}): remove `reuse`; JavaScript components answer once for each instance"
-    )]
-    Reuse {
-        /// The function.
-        function: Name,
-        /// How the second request failed.
-        reason: String,
-    },
-    /// The node is stopping.
-    #[error("the node is stopping")]
-    Stopped,
-}
-
-fn hosts_text(hosts: &[HostName]) -> String {
-    match hosts {
-        [] => "none".to_owned(),
-        hosts => hosts.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", "),
-    }
 }
 
 /// Everything that an installation works with.
@@ -260,7 +96,7 @@ pub(crate) async fn install(
     }
     siblings.complete(&functions);
     for (name, function) in &functions {
-        crate::node::check_reuse(node, function)
+        reuse::check(node, function)
             .await
             .map_err(|reason| InstallError::Reuse { function: name.clone(), reason })?;
     }
@@ -280,7 +116,6 @@ pub(crate) async fn install(
         prepare,
         swap: swapping.elapsed(),
         private_origins: install.private_origins.into_iter().collect(),
-        notes: Vec::new(),
     })
 }
 
@@ -364,88 +199,6 @@ impl Install<'_> {
             }
         };
         self.bundle.app.functions.iter().map(resolve).collect()
-    }
-
-    fn upstreams(&mut self) -> Result<BTreeMap<Name, Arc<Upstream>>, InstallError> {
-        let app = &self.bundle.app;
-        if let Some(upstream) =
-            self.placement.bind.upstreams.keys().find(|name| !app.upstreams.contains_key(*name))
-        {
-            return Err(InstallError::Binding { app: app.name.clone(), upstream: upstream.clone() });
-        }
-        let mut upstreams = BTreeMap::new();
-        for (name, declared) in &app.upstreams {
-            let config = self.upstream_config(name, declared)?;
-            let upstream = Upstream::new(config, &self.node.client_config.roots);
-            let upstream =
-                upstream.map_err(|source| InstallError::Upstream { name: name.clone(), source })?;
-            upstreams.insert(name.clone(), Arc::new(upstream));
-        }
-        Ok(upstreams)
-    }
-
-    fn upstream_config(
-        &mut self,
-        name: &Name,
-        declared: &rimward_manifest::Upstream,
-    ) -> Result<UpstreamConfig, InstallError> {
-        let binding = self.placement.bind.upstreams.get(name).cloned().unwrap_or_default();
-        let bound = declared.clone().bind(&binding);
-        let mut config = UpstreamConfig::new(bound.url.get().as_str());
-        let timeouts = bound.timeout.resolve();
-        config.timeouts = Timeouts {
-            connect: timeouts.connect,
-            first_byte: timeouts.first_byte,
-            between_bytes: timeouts.between_bytes,
-            total: timeouts.total,
-        };
-        for (key, template) in &bound.headers {
-            let value = template.fill(|secret| self.secrets.get(secret).map(String::as_str));
-            let value = value.map_err(|name| InstallError::NoSecret { name: name.clone() })?;
-            config.headers.push((key.as_str().to_owned(), Secret::new(value)));
-        }
-        config.ca_pem = bound.ca.as_ref().map(|file| self.file(file)).transpose()?;
-        if let Some(certificate) = &bound.client_certificate {
-            let key = self.secrets.get(&certificate.key);
-            let key = key.ok_or_else(|| InstallError::NoSecret { name: certificate.key.clone() })?;
-            config.identity = Some(Identity {
-                certificates_pem: self.file(&certificate.cert)?,
-                key_pem: Secret::new(&**key),
-            });
-        }
-        config.allowed = binding.allow.iter().map(allowed).collect();
-        if self.node.profile == Profile::Dev {
-            self.allow_private_origin(bound.url.get(), &mut config);
-        }
-        Ok(config)
-    }
-
-    /// On a developer's machine an upstream may be at the very loopback or private address that it is declared with.
-    fn allow_private_origin(&mut self, url: &url::Url, config: &mut UpstreamConfig) {
-        let port = url.port_or_known_default().unwrap_or(80);
-        let addresses: Vec<IpAddr> = match url.host() {
-            Some(url::Host::Ipv4(ip)) => vec![ip.into()],
-            Some(url::Host::Ipv6(ip)) => vec![ip.into()],
-            Some(url::Host::Domain("localhost")) => {
-                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
-            }
-            _ => return,
-        };
-        if addresses.iter().any(|ip| rimward_upstream::reach(*ip) != Reach::Public) {
-            self.private_origins.insert(format!("{}:{port}", url.host_str().unwrap_or_default()));
-        }
-        config.allowed.extend(addresses.into_iter().map(|ip| Allowed::from(SocketAddr::new(ip, port))));
-    }
-
-    fn file(&self, file: &FileAt) -> Result<Vec<u8>, InstallError> {
-        match file {
-            FileAt::App(path) => {
-                Ok(self.bundle.files.get(path).expect("a bundle has every file that its app names").to_vec())
-            }
-            FileAt::Node(path) => {
-                std::fs::read(path).map_err(|source| InstallError::File { path: path.clone(), source })
-            }
-        }
     }
 
     async fn stores(&self) -> Result<BTreeMap<Name, Arc<dyn rimward_store::Store>>, InstallError> {
@@ -611,12 +364,5 @@ impl Install<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn allowed(net: &AllowNet) -> Allowed {
-    match net.port {
-        Port::Any => Allowed::new(net.net, None),
-        Port::Is(port) => Allowed::new(net.net, Some(port)),
     }
 }

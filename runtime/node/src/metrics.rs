@@ -68,7 +68,7 @@ pub(crate) struct Metrics {
     running: Family<FunctionLabels, Gauge>,
     failures: Family<CodeLabels, Counter>,
     instances: Family<StartLabels, Counter>,
-    log_dropped: Family<FunctionLabels, Gauge>,
+    log_dropped: Family<FunctionLabels, Counter>,
     refused: Family<NodeCodeLabels, Counter>,
     pub(crate) connections: Gauge,
     permits: Gauge,
@@ -86,7 +86,7 @@ pub(crate) struct FunctionMetrics {
     failures: Family<CodeLabels, Counter>,
     fresh: Counter,
     reused: Counter,
-    log_dropped: Gauge,
+    log_dropped: Counter,
     labels: FunctionLabels,
 }
 
@@ -147,7 +147,11 @@ impl Metrics {
             "Invocations by the instance they got: fresh or reused",
             self.instances.clone(),
         );
-        r.register("function_log_dropped", "Log lines over a function's rate", self.log_dropped.clone());
+        r.register(
+            "function_log_lines_dropped",
+            "Log lines over a function's rate",
+            self.log_dropped.clone(),
+        );
         r.register(
             "requests_refused",
             "Requests that no function was called for, by code",
@@ -245,7 +249,7 @@ impl FunctionMetrics {
     }
 
     pub(crate) fn log_dropped(&self, lines: u64) {
-        self.log_dropped.set(i64::try_from(lines).unwrap_or(i64::MAX));
+        self.log_dropped.inc_by(lines);
     }
 
     /// Requests so far, all classes.

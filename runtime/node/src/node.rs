@@ -1,40 +1,39 @@
 //! A node: what all cores share, how it starts, and how it stops. It starts from the bottom (engine, stores, listeners,
 //! cores) and stops in reverse; its threads are joined by whoever drops it last.
 
+mod start;
+
+pub use start::StartError;
+
 use crate::admission::Admission;
 use crate::arrival::Arrival;
-use crate::connection::{self, Handed, Transport};
+use crate::connection::Handed;
 use crate::core::{Core, Load};
 use crate::failure::Failure;
 use crate::install::{InstallError, Installed, Placement, install};
-use crate::limits::{CORE_STACK_BYTES, DRAIN_POLL, INVOKE_REPLY_BYTES, REUSE_CHECK_TIME};
-use crate::listen::{self, ListenError};
+use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::revision::{Deployed, Revision, WarmRoom};
 use crate::routes::Routes;
 use crate::status::{AppStatus, FunctionStatus, NodeState, Status};
-use crate::tls::{Certificates, TlsError};
-use crate::{Addresses, FunctionId, answer, ops};
+use crate::{Addresses, FunctionId, answer};
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use rimward_bundle::Bundle;
 use rimward_capability::{Abi, ClientScheme, Linkers};
-use rimward_engine::{Cache, CacheError, Engine, EngineError, Machine, PoolSize, Pooling, Settings};
+use rimward_engine::{Engine, Pooling};
 use rimward_manifest::{App, Name, NodeFile, Tenant};
 use rimward_store::Stores;
-use rimward_upstream::{ClientConfig, ClientError, Roots};
+use rimward_upstream::ClientConfig;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io;
-use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// How a node is started.
 pub struct Options {
@@ -68,41 +67,6 @@ pub enum StateChoice {
     Durable,
     /// In memory, gone with the node. Compiled code is kept all the same.
     Memory,
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address is taken or not ours.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// A certificate cannot be used.
-    #[error("TLS cannot be set up")]
-    Tls(#[from] TlsError),
-    /// The compile cache cannot be used.
-    #[error("the compile cache cannot be used")]
-    Cache(#[from] CacheError),
-    /// The engine did not start.
-    #[error("the engine did not start")]
-    Engine(#[from] EngineError),
-    /// The capabilities contradict each other: a defect.
-    #[error("the capabilities cannot be linked: {0}")]
-    Link(String),
-    /// The state directory cannot be used.
-    #[error("the state directory `{}` cannot be used: name another with `node.state` or `RIMWARD_STATE`", path.display())]
-    State {
-        /// The directory.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// A thread could not be started.
-    #[error("a thread could not be started")]
-    Thread(#[source] io::Error),
-    /// Outgoing calls cannot be set up.
-    #[error("outgoing calls cannot be set up")]
-    Client(#[from] ClientError),
 }
 
 /// What a drain came to.
@@ -173,67 +137,6 @@ thread_local! {
 }
 
 impl Node {
-    /// Starts a node: binds its addresses and starts a thread for each core. No app is installed yet; requests are
-    /// answered with 404 until one is.
-    pub fn start(options: Options) -> Result<Self, StartError> {
-        let cores = options.file.node.cores.map_or_else(available_cores, |cores| cores.get() as usize);
-        let mut addresses = Addresses::default();
-        let certificates =
-            options.file.tls.as_ref().map(|tls| Certificates::read(tls.certificates.clone())).transpose()?;
-        let bound = bind_all(&options.file, certificates.as_ref(), cores, &mut addresses)?;
-        let (ops, listeners) = (bound.ops, bound.by_core);
-        let shared = Arc::new(shared(options, cores, &addresses)?);
-        let (stop, stopping) = watch::channel(false);
-        let node = Self { shared, addresses, threads: Mutex::default(), stop };
-        node.start_cores(listeners, ops, certificates, &stopping)?;
-        Ok(node)
-    }
-
-    fn start_cores(
-        &self,
-        listeners: Vec<Vec<(TcpListener, Transport)>>,
-        mut ops: Option<TcpListener>,
-        mut certificates: Option<Arc<Certificates>>,
-        stopping: &watch::Receiver<bool>,
-    ) -> Result<(), StartError> {
-        let mut receivers = Vec::new();
-        let ports = listeners.iter().map(|_| {
-            let (handed, receiver) = mpsc::unbounded_channel();
-            receivers.push(receiver);
-            CorePort { load: Arc::default(), handed, core: OnceLock::new() }
-        });
-        let ports = ports.collect();
-        assert!(self.shared.cores.set(ports).is_ok(), "cores are started once");
-        let mut started = Vec::new();
-        for (index, (listeners, receiver)) in listeners.into_iter().zip(receivers).enumerate() {
-            let (tell, told) = oneshot::channel();
-            started.push(told);
-            let starting = CoreStart {
-                index,
-                node: self.shared.clone(),
-                listeners,
-                receiver,
-                ops: ops.take(),
-                certificates: certificates.take(),
-                stopping: stopping.clone(),
-                tell,
-            };
-            let thread = std::thread::Builder::new()
-                .name(format!("rimward-core-{index}"))
-                .stack_size(CORE_STACK_BYTES)
-                .spawn(move || run_core(starting))
-                .map_err(StartError::Thread)?;
-            self.threads().push(thread);
-        }
-        for told in started {
-            match told.blocking_recv() {
-                Ok(result) => result?,
-                Err(_) => return Err(StartError::Thread(io::Error::other("a core ended while it started"))),
-            }
-        }
-        Ok(())
-    }
-
     /// On a thread of its own, because whoever drops a node may be on a runtime that must not be blocked on again.
     fn close_stores(&self) {
         let stores = &self.shared.stores;
@@ -432,241 +335,5 @@ fn app_status(tenant: &Name, app: &Name, revision: &Revision) -> AppStatus {
         revision: revision.digest.to_string(),
         routes: revision.routes.clone(),
         functions: revision.functions.values().map(function).collect(),
-    }
-}
-
-fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-struct Bound {
-    by_core: Vec<Vec<(TcpListener, Transport)>>,
-    ops: Option<TcpListener>,
-}
-
-fn bind_all(
-    file: &NodeFile,
-    certificates: Option<&Arc<Certificates>>,
-    cores: usize,
-    addresses: &mut Addresses,
-) -> Result<Bound, StartError> {
-    let mut by_core: Vec<Vec<_>> = (0..cores).map(|_| Vec::new()).collect();
-    let mut bind = |address, transport: &Transport| {
-        let (bound, listeners) = listen::bind(address, cores)?;
-        for (core, listener) in by_core.iter_mut().zip(listeners) {
-            core.push((listener, transport.clone()));
-        }
-        Ok::<_, StartError>(bound)
-    };
-    for address in &file.node.listen {
-        addresses.http.push(bind(*address, &Transport::Clear)?);
-    }
-    if let (Some(tls), Some(certificates)) = (&file.tls, certificates) {
-        let transport = Transport::Tls(certificates.server_config()?);
-        for address in &tls.listen {
-            addresses.https.push(bind(*address, &transport)?);
-        }
-    }
-    let ops = file.ops.listen.map(|address| listen::bind(address, 1)).transpose()?;
-    let ops = ops.map(|(bound, mut listeners)| {
-        addresses.ops = Some(bound);
-        listeners.remove(0)
-    });
-    Ok(Bound { by_core, ops })
-}
-
-fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Shared, StartError> {
-    let file = options.file;
-    let cache = Cache::open(&file.node.cache, &file.node.state.join("keys/cache.key"), Cache::BYTES_MAX)?;
-    let settings = engine_settings(&file, options.profile, cores);
-    let engine = Engine::new(
-        &settings,
-        cache,
-        #[cfg(feature = "compile")]
-        options.compiler,
-    )?;
-    let state = |source| StartError::State { path: file.node.state.clone(), source };
-    let stores = match options.state {
-        StateChoice::Durable => Stores::durable(&file.node.state).map_err(state)?,
-        StateChoice::Memory => Stores::memory(),
-    };
-    let mut client_config = ClientConfig::new(Roots::system());
-    client_config.own = addresses.all().into();
-    client_config.idle_per_host_max = (client_config.idle_per_host_max / cores).max(1);
-    let tenants = file.tenants.clone();
-    let (permits, warm) = shares(engine.pooling(), file.limits.concurrency.get());
-    if permits < file.limits.concurrency.get() {
-        tracing::warn!(
-            wanted = file.limits.concurrency.get(),
-            permits,
-            "this machine holds fewer instances than `limits.concurrency` asks for"
-        );
-    }
-    let quota = |(name, tenant): (&Name, &Tenant)| {
-        let permits = tenant.limits.concurrency?;
-        Some((name.clone(), Arc::new(Semaphore::new(permits.get() as usize))))
-    };
-    Ok(Shared {
-        linkers: Linkers::new(&engine).map_err(|error| StartError::Link(format!("{error:#}")))?,
-        engine,
-        profile: options.profile,
-        tenant_permits: tenants.iter().filter_map(quota).collect(),
-        tenants,
-        warm_room: WarmRoom::new(warm as usize),
-        admission: Admission::new(permits, file.limits.queue, file.limits.queue_wait.get()),
-        connections: Arc::new(Semaphore::new(file.limits.connections.get() as usize)),
-        metrics: Metrics::new(),
-        observer: options.observer,
-        stores,
-        memory_stores: Stores::memory(),
-        client_config,
-        core_count: cores,
-        drain: watch::channel(false).0,
-        cores: OnceLock::new(),
-        next_core: AtomicUsize::new(0),
-        routes: ArcSwap::default(),
-        apps: Mutex::default(),
-        started: Instant::now(),
-        file,
-    })
-}
-
-/// Room for every permit, and for some instances that wait for their next use.
-fn engine_settings(file: &NodeFile, profile: Profile, cores: usize) -> Settings {
-    let mut settings = Settings::default();
-    if let Some(memory) = file.limits.memory {
-        settings.memory_budget_bytes = memory.get();
-    }
-    settings.concurrent = file.node.wasi_http_03 || profile == Profile::Dev;
-    let wanted = file.limits.concurrency.get().saturating_add(warm_wanted(file.limits.concurrency.get()));
-    settings.pool = PoolSize::Slots(wanted.min(Machine::probe().slots_max()));
-    settings.hog_threads = cores;
-    settings
-}
-
-/// Instances that may wait for their next use beside `permits` that run.
-fn warm_wanted(permits: u32) -> u32 {
-    permits / 4
-}
-
-/// How the pool is shared: so many run at once, so many wait for their next use. What the machine could not hold is
-/// taken from both.
-fn shares(pooling: Pooling, concurrency: u32) -> (u32, u32) {
-    let slots = match pooling {
-        Pooling::OnDemand => return (concurrency, warm_wanted(concurrency)),
-        Pooling::Slots(slots) => slots,
-    };
-    let permits = concurrency.min(slots - slots / 5);
-    (permits, slots.saturating_sub(permits))
-}
-
-/// What a core's thread is given.
-struct CoreStart {
-    index: usize,
-    node: Arc<Shared>,
-    listeners: Vec<(TcpListener, Transport)>,
-    receiver: mpsc::UnboundedReceiver<Handed>,
-    ops: Option<TcpListener>,
-    certificates: Option<Arc<Certificates>>,
-    stopping: watch::Receiver<bool>,
-    tell: oneshot::Sender<Result<(), StartError>>,
-}
-
-fn run_core(start: CoreStart) {
-    THIS_CORE.set(Some(start.index));
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => {
-            runtime.block_on(core_main(start));
-            // Whatever still runs is dropped with the runtime.
-        }
-        Err(error) => {
-            // The starter is gone only if it failed itself.
-            let _ = start.tell.send(Err(StartError::Thread(error)));
-        }
-    }
-}
-
-async fn core_main(start: CoreStart) {
-    let CoreStart { index, node, listeners, receiver, ops, certificates, mut stopping, tell } = start;
-    let port = &node.cores()[index];
-    let core = match Core::new(index, node.clone(), port.load.clone()) {
-        Ok(core) => Arc::new(core),
-        Err(error) => {
-            let _ = tell.send(Err(error.into()));
-            return;
-        }
-    };
-    assert!(port.core.set(core.clone()).is_ok(), "a core starts once");
-    tokio::spawn(connection::receive(core.clone(), receiver));
-    for (listener, transport) in listeners {
-        let core = core.clone();
-        tokio::spawn(async move {
-            if let Err(error) = connection::accept(core, listener, transport).await {
-                tracing::error!(%error, "a listening socket failed");
-            }
-        });
-    }
-    if let Some(listener) = ops {
-        let node = node.clone();
-        tokio::spawn(async move {
-            if let Err(error) = ops::serve(node, listener).await {
-                tracing::error!(%error, "the ops listener failed");
-            }
-        });
-    }
-    if let Some(certificates) = certificates {
-        tokio::spawn(certificates.reload());
-    }
-    let _ = tell.send(Ok(()));
-    // An error means that the node is gone already.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
-}
-
-/// Sends two requests to one instance of a function that asks for reuse. Some guests answer only once.
-pub(crate) async fn check_reuse(node: &Arc<Shared>, function: &Arc<Deployed>) -> Result<(), String> {
-    if !function.warm.is_wanted() {
-        return Ok(());
-    }
-    let core = node.core_of_this_thread();
-    let runtime = core.runtime.clone();
-    let (core, function) = (core.clone(), function.clone());
-    let checking = runtime.spawn(async move {
-        for (uses, attempt) in [(1, "first"), (2, "second")] {
-            let request = http::Request::builder()
-                .uri("/")
-                .header(http::header::HOST, "reuse-check.invalid")
-                .body(Full::new(Bytes::new()))
-                .expect("the request is a constant");
-            let arrival = Arrival::of(&request);
-            let called = answer::call(&core, &function, request, &arrival, ClientScheme::Http, 0).await;
-            let reply =
-                called.map_err(|failure| format!("the {attempt} request: {}", answer::chain(&failure)))?;
-            reply.into_body().collect().await.map_err(|error| answer::chain(&error))?;
-            // The next request is for the same instance. It comes back when its guest has ended, after the reply.
-            while !function.warm.is_back(core.index, uses) {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        }
-        // Callers begin with an instance that nobody has used.
-        drop(function.warm.take(core.index));
-        Ok(())
-    });
-    match tokio::time::timeout(REUSE_CHECK_TIME, checking).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err("the node stopped".to_owned()),
-        Err(_) => Err("it took too long".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pool_is_shared_between_instances_that_run_and_those_that_wait() {
-        assert_eq!(shares(Pooling::Slots(160), 128), (128, 32));
-        assert_eq!(shares(Pooling::Slots(80), 128), (64, 16));
-        assert_eq!(shares(Pooling::Slots(4), 1), (1, 3));
-        assert_eq!(shares(Pooling::OnDemand, 128), (128, 32));
     }
 }

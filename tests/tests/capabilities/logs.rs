@@ -55,7 +55,7 @@ async fn lines_over_the_rate_are_dropped_and_counted() {
     assert!(logged > 0 && logged < LINES, "{logged}");
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let dropped = (LINES - logged) as f64;
-    node.metric("rimward_function_log_dropped", "function=logs").is(dropped).await;
+    node.metric("rimward_function_log_lines_dropped_total", "function=logs").is(dropped).await;
 }
 
 #[tokio::test]

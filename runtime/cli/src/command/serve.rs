@@ -215,9 +215,6 @@ async fn install(node: &Node, path: &Path, placement: Placement) -> Result<Strin
         prepare = duration(done.prepare),
         "serving"
     );
-    for note in &done.notes {
-        tracing::warn!(app = name, "{note}");
-    }
     Ok(name)
 }
 

@@ -48,7 +48,6 @@ pub(super) enum Event<'a> {
         prepare_ms: Milliseconds,
         swap_ms: Milliseconds,
         private_origins: &'a [String],
-        notes: &'a [String],
     },
     /// A request is over.
     Request {
@@ -190,7 +189,6 @@ impl<'a> Event<'a> {
             prepare_ms: Milliseconds(installed.prepare),
             swap_ms: Milliseconds(installed.swap),
             private_origins: &installed.private_origins,
-            notes: &installed.notes,
         }
     }
 }

@@ -61,17 +61,8 @@ impl Report for Event<'_> {
 
 impl Event<'_> {
     fn serving_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self::Serving {
-            app,
-            revision,
-            replaced,
-            routes,
-            compiled,
-            prepare_ms,
-            swap_ms,
-            private_origins,
-            notes,
-        } = self
+        let Self::Serving { app, revision, replaced, routes, compiled, prepare_ms, swap_ms, private_origins } =
+            self
         else {
             return Ok(());
         };
@@ -96,7 +87,7 @@ impl Event<'_> {
                 )
             })?;
         }
-        notes.iter().try_for_each(|note| line!(out, YELLOW, "note", "{note}"))
+        Ok(())
     }
 
     fn request_text(&self, out: &mut dyn Write) -> io::Result<()> {

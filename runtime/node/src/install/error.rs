@@ -1,0 +1,170 @@
+//! Why a bundle is refused, in the operator's and the author's words, each with what to do about it.
+
+use crate::secrets::SecretError;
+use rimward_capability::Refused;
+use rimward_engine::LoadError;
+use rimward_manifest::{AboveCeiling, HostName, Name};
+use rimward_store::OpenError;
+use rimward_upstream::UpstreamError;
+use std::path::PathBuf;
+
+/// Why a bundle was not installed. What was serving before still is.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The tenant is not declared.
+    #[error("this node has no tenant `{0}`: declare `[tenant.{0}]` in node.toml")]
+    NoTenant(Name),
+    /// A limit is above the operator's ceiling.
+    #[error("function `{function}`: {}", above.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    AboveCeiling {
+        /// The function.
+        function: Name,
+        /// Every limit that is.
+        above: Vec<AboveCeiling>,
+    },
+    /// A function may hold more memory than its tenant altogether.
+    #[error(
+        "function `{function}` may hold {declared} bytes of memory, more than the {quota} of its tenant altogether"
+    )]
+    AboveQuota {
+        /// The function.
+        function: Name,
+        /// Its limit.
+        declared: u64,
+        /// The tenant's.
+        quota: u64,
+    },
+    /// A host belongs to somebody else.
+    #[error(
+        "the route `{route}` is on a host that does not belong to tenant `{tenant}`, which has {}",
+        hosts_text(hosts)
+    )]
+    Host {
+        /// The route with its host.
+        route: String,
+        /// The tenant.
+        tenant: Name,
+        /// Its hosts.
+        hosts: Vec<HostName>,
+    },
+    /// Two apps answer the same requests.
+    #[error(
+        "the route `{route}` of app `{app}` answers the same requests as `{existing}` of app `{owner}`: change one of them, or give them different hosts"
+    )]
+    Conflict {
+        /// The app that was to be installed.
+        app: Name,
+        /// Its route.
+        route: String,
+        /// The app that is there.
+        owner: Name,
+        /// Its route.
+        existing: String,
+    },
+    /// A secret is not bound.
+    #[error(
+        "the app needs the secret `{name}`: bind it in node.toml with `[secret.{name}]` and `file = \"...\"` or `env = \"...\"`"
+    )]
+    NoSecret {
+        /// Its name.
+        name: Name,
+    },
+    /// A secret is bound and cannot be read.
+    #[error("the secret `{name}` cannot be read")]
+    Secret {
+        /// Its name.
+        name: Name,
+        /// Why not.
+        #[source]
+        source: SecretError,
+    },
+    /// A file on the node cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A binding names something that the app does not have.
+    #[error("node.toml binds the upstream `{upstream}`, which app `{app}` does not have")]
+    Binding {
+        /// The app.
+        app: Name,
+        /// The name.
+        upstream: Name,
+    },
+    /// An upstream cannot be used as it is declared.
+    #[error("upstream `{name}`")]
+    Upstream {
+        /// Its name.
+        name: Name,
+        /// What is wrong.
+        #[source]
+        source: UpstreamError,
+    },
+    /// A host that a function asks for cannot be matched.
+    #[error("function `{function}`: {reason}")]
+    Grant {
+        /// The function.
+        function: Name,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A store cannot be opened.
+    #[error("store `{name}` cannot be opened")]
+    Store {
+        /// Its name.
+        name: Name,
+        /// Why not.
+        #[source]
+        source: OpenError,
+    },
+    /// A component needs what the operator has not switched on.
+    #[error(
+        "function `{function}` uses `wasi:http` 0.3, which this node does not serve: set `wasi-http-03 = true` under `[node]` in node.toml"
+    )]
+    WasiHttp03 {
+        /// The function.
+        function: Name,
+    },
+    /// A component cannot be compiled or loaded.
+    #[error("function `{function}` cannot be loaded")]
+    Load {
+        /// The function.
+        function: Name,
+        /// Why not.
+        #[source]
+        source: LoadError,
+    },
+    /// A component is refused.
+    #[error("function `{function}` is refused")]
+    Refused {
+        /// The function.
+        function: Name,
+        /// Why.
+        #[source]
+        source: Refused,
+    },
+    /// A function cannot be reused as its manifest asks.
+    #[error(
+        "function `{function}` asks for `reuse`, but its instance did not answer a second request ({reason}): remove `reuse`; JavaScript components answer once for each instance"
+    )]
+    Reuse {
+        /// The function.
+        function: Name,
+        /// How the second request failed.
+        reason: String,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopped,
+}
+
+fn hosts_text(hosts: &[HostName]) -> String {
+    match hosts {
+        [] => "none".to_owned(),
+        hosts => hosts.iter().map(|host| format!("`{host}`")).collect::<Vec<_>>().join(", "),
+    }
+}
