@@ -1,6 +1,7 @@
 //! Where things are in this repository, and how to call cargo in it.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,11 +18,22 @@ pub(crate) fn guest_workspaces() -> impl Iterator<Item = &'static str> {
     GUESTS.into_iter().filter(|folder| root().join(folder).join("Cargo.toml").exists())
 }
 
-/// The cargo that runs us, at the root.
+/// The cargo that runs us, at the root. What it told us about our own package is not passed on: build scripts of others
+/// watch those variables, and would run again after every change between `cargo` and `cargo xtask`.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).args(arguments);
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_our_package(name)) {
+        cargo.env_remove(name);
+    }
     cargo
+}
+
+fn is_of_our_package(variable: &OsStr) -> bool {
+    let variable = variable.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
 }
 
 /// The same cargo in another workspace, with that workspace's own target folder.

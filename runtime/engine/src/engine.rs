@@ -137,8 +137,10 @@ impl Engine {
         let started = std::time::Instant::now();
         let compiled = self.compiler.compile(generation, wasm).map_err(LoadError::Compile)?;
         let origin = Origin::Compiled(started.elapsed());
+        let put = self.cache.put(generation, &digest, &compiled);
+        // Whoever waits for the same component finds it.
         drop(turn);
-        if let Err(error) = self.cache.put(generation, &digest, &compiled) {
+        if let Err(error) = put {
             tracing::warn!(%error, "compiled code could not be cached; it is used, and compiled again at the next start");
             let component = trusted_component(engine, &compiled).map_err(LoadError::Precompiled)?;
             return Ok(Code { component, generation, digest, origin });

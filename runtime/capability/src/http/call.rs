@@ -270,7 +270,7 @@ async fn call_02(
     let request = http.new_incoming_request(scheme, request)?;
     let outparam = http.new_response_outparam_from_callback(move |response| {
         // The caller may be gone.
-        let _ = head.send(response.map_err(Error::from));
+        let _ = head.send(response.map_err(Error::from).and_then(final_head));
     })?;
     proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
 }
@@ -291,7 +291,7 @@ async fn call_03(
             match service.handle(accessor, request).await? {
                 Ok(response) => {
                     let response = accessor.with(|mut store| response.into_http(&mut store, request_io))?;
-                    let _ = head.send(Ok(response));
+                    let _ = head.send(final_head(response));
                     // The guest goes on writing the body in this event loop until it has been read or dropped.
                     let _ = body_read.await;
                     std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
@@ -303,6 +303,18 @@ async fn call_03(
             Ok(())
         })
         .await?
+}
+
+/// A reply has a final status (RFC 9110, section 15): clients would go on waiting after an informational one.
+fn final_head(response: http::Response<WasiBody>) -> Head {
+    let status = response.status();
+    if status.is_informational() {
+        return Err(Error::InternalError(Some(format!(
+            "a reply cannot have the status {}",
+            status.as_u16()
+        ))));
+    }
+    Ok(response)
 }
 
 /// What stands between the head of a reply and its end.
