@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::bench;
 use crate::links;
@@ -24,7 +24,8 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
         cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     );
-    steps.run("build without a compiler", &mut cargo(&["build", "-p", "rimward", "--no-default-features"]));
+    steps.run("build without a compiler", &mut cargo(&["build", "--no-default-features"]));
+    steps.work("no compiler in it", no_compiler);
     steps.finish()
 }
 
@@ -70,6 +71,16 @@ fn lints(steps: &mut Steps) {
     if guest_workspaces().any(|folder| folder == "examples") {
         steps.run("lints of examples", &mut cargo_in("examples", &CLIPPY));
     }
+}
+
+/// What a node without a compiler is made of.
+fn no_compiler() -> Result<()> {
+    let mut tree = cargo(&["tree", "--package", "rimward", "--no-default-features", "--edges", "normal"]);
+    let tree = tree.output().context("cannot run `cargo tree`")?;
+    ensure!(tree.status.success(), "`cargo tree` failed: {}", String::from_utf8_lossy(&tree.stderr).trim());
+    let tree = String::from_utf8_lossy(&tree.stdout);
+    ensure!(!tree.contains("cranelift-codegen v"), "a feature that is always on brings the compiler along");
+    Ok(())
 }
 
 #[cfg(test)]

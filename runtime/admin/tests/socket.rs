@@ -21,8 +21,7 @@ fn node(folder: &Path) -> Arc<Node> {
         file,
         profile: Profile::Serve,
         state: StateChoice::Memory,
-        #[cfg(feature = "compile")]
-        compiler: rimward_engine::Compiler::here(),
+        compiler: None,
         observer: Arc::new(Silent),
     };
     Arc::new(Node::start(options).unwrap())

@@ -2,7 +2,7 @@
 
 const MIB: u64 = 1024 * 1024;
 
-/// Largest component, in bytes. Components that carry a Python interpreter have about 40 MiB.
+/// Largest component, in bytes. Components that carry an interpreter have about 20 MiB; those with native libraries more.
 pub const COMPONENT_BYTES_MAX: u64 = 100 * MIB;
 /// Largest precompiled component, in bytes: machine code is three to four times the size of its component.
 pub const PRECOMPILED_BYTES_MAX: u64 = 4 * COMPONENT_BYTES_MAX;

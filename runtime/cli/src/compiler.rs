@@ -1,18 +1,24 @@
 //! How this binary compiles components: it starts itself as a child process (`rimward compile-component GENERATION`),
 //! so that a hostile component cannot take a node down by being compiled. Without the feature `compile` there is
-//! nothing here, and a node serves precompiled bundles only.
+//! no compiler, and a node serves precompiled bundles only.
 
-#![cfg(feature = "compile")]
-
-use rimward_engine::{ChildLimits, Compiler};
+use rimward_engine::Compiler;
 
 /// The hidden command that compiles.
+#[cfg(feature = "compile")]
 pub(crate) const COMMAND: &str = "compile-component";
 
-/// This very binary, also after its file was replaced by another version.
-const THIS_BINARY: &str = "/proc/self/exe";
-
 /// A compiler that is this binary in another process.
-pub(crate) fn child() -> Compiler {
-    Compiler::child(THIS_BINARY.into(), vec![COMMAND.into()], ChildLimits::default())
+#[cfg(feature = "compile")]
+pub(crate) fn child() -> Option<Compiler> {
+    /// Also after its file was replaced by another version.
+    const THIS_BINARY: &str = "/proc/self/exe";
+    let limits = rimward_engine::ChildLimits::default();
+    Some(Compiler::child(THIS_BINARY.into(), vec![COMMAND.into()], limits))
+}
+
+/// None: this build cannot compile.
+#[cfg(not(feature = "compile"))]
+pub(crate) fn child() -> Option<Compiler> {
+    None
 }

@@ -20,14 +20,7 @@ pub(crate) fn start(
     state: StateChoice,
     observer: Arc<dyn Observer>,
 ) -> Result<Node> {
-    let options = Options {
-        file,
-        profile,
-        state,
-        #[cfg(feature = "compile")]
-        compiler: crate::compiler::child(),
-        observer,
-    };
+    let options = Options { file, profile, state, compiler: crate::compiler::child(), observer };
     Ok(Node::start(options)?)
 }
 

@@ -94,8 +94,10 @@ pub enum LoadError {
     /// A component with an async ABI, and the switch is off.
     #[error("the component uses `wasi:http` 0.3 or another async interface, which this node does not serve")]
     ConcurrentIsOff,
-    /// This build has no compiler.
-    #[error("this node was built without a compiler and has no precompiled code for this component")]
+    /// There is no compiler, and no code that was compiled elsewhere for an engine like this one.
+    #[error(
+        "this node was built without a compiler and has no precompiled code for this component: build the app with `rimward build --precompile`, of the same version and on the same kind of processor"
+    )]
     NoCompiler,
     /// Compiling failed.
     #[cfg(feature = "compile")]

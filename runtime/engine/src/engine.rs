@@ -1,6 +1,7 @@
 //! The two wasmtime engines of a node, their ticker, the pool for hogs, the compile cache and the compiler. Made once at
 //! start; everything else borrows it. Stops its threads when the last owner drops it.
 
+use crate::Compiler;
 use crate::cache::{Cache, Hit};
 use crate::code::{Code, Generation, LoadError, Origin, Source};
 use crate::config::Settings;
@@ -24,8 +25,7 @@ pub struct Engine {
     ticker: Ticker,
     hogs: Hogs,
     cache: Cache,
-    #[cfg(feature = "compile")]
-    compiler: crate::Compiler,
+    compiler: Option<Compiler>,
 }
 
 /// Why the engine could not start.
@@ -40,11 +40,11 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// Starts the engine.
+    /// Starts the engine. Without a compiler it runs code that is in the cache or was compiled elsewhere.
     pub fn new(
         settings: &Settings,
         cache: Cache,
-        #[cfg(feature = "compile")] compiler: crate::Compiler,
+        compiler: Option<Compiler>,
     ) -> Result<Arc<Self>, EngineError> {
         let (plain, pooling) = wasmtime_engine(settings, Generation::Plain)?;
         let concurrent = match settings.concurrent {
@@ -60,7 +60,6 @@ impl Engine {
             ticker: Ticker::start(tick).map_err(EngineError::Thread)?,
             hogs: Hogs::start(settings.hog_threads).map_err(EngineError::Thread)?,
             cache,
-            #[cfg(feature = "compile")]
             compiler,
         }))
     }
@@ -71,6 +70,11 @@ impl Engine {
             Generation::Plain => Some(&self.plain),
             Generation::Concurrent => self.concurrent.as_ref(),
         }
+    }
+
+    /// Whether components can be compiled here.
+    pub fn compiles(&self) -> bool {
+        self.compiler.is_some()
     }
 
     /// How guests get their memory.
@@ -128,14 +132,15 @@ impl Engine {
     #[cfg(feature = "compile")]
     fn compiled(&self, wasm: &[u8], digest: [u8; 32]) -> Result<Code, LoadError> {
         kind(wasm)?;
+        let compiler = self.compiler.as_ref().ok_or(LoadError::NoCompiler)?;
         let generation = crate::compile::generation_of(wasm)?;
         let engine = self.wasmtime(generation).ok_or(LoadError::ConcurrentIsOff)?;
-        let turn = self.compiler.turn();
+        let turn = compiler.turn();
         if let Some(code) = self.cached(generation, digest) {
             return Ok(code);
         }
         let started = std::time::Instant::now();
-        let compiled = self.compiler.compile(generation, wasm).map_err(LoadError::Compile)?;
+        let compiled = compiler.compile(generation, wasm).map_err(LoadError::Compile)?;
         let origin = Origin::Compiled(started.elapsed());
         let put = self.cache.put(generation, &digest, &compiled);
         // Whoever waits for the same component finds it.
@@ -158,9 +163,10 @@ impl Engine {
     #[cfg(feature = "compile")]
     pub fn precompile(&self, wasm: &[u8]) -> Result<(Generation, Vec<u8>), LoadError> {
         kind(wasm)?;
+        let compiler = self.compiler.as_ref().ok_or(LoadError::NoCompiler)?;
         let generation = crate::compile::generation_of(wasm)?;
-        let _turn = self.compiler.turn();
-        Ok((generation, self.compiler.compile(generation, wasm).map_err(LoadError::Compile)?))
+        let _turn = compiler.turn();
+        Ok((generation, compiler.compile(generation, wasm).map_err(LoadError::Compile)?))
     }
 
     /// A store for one instance, with every limit set. `None` where the generation is off.

@@ -25,6 +25,11 @@ pub use cache::{Cache, CacheError};
 pub use code::{Code, Generation, LoadError, Origin, Source};
 #[cfg(feature = "compile")]
 pub use compile::{ChildLimits, CompileError, Compiler, compile_stdio};
+/// How components are compiled: a build without the feature `compile` has no way.
+#[cfg(not(feature = "compile"))]
+#[derive(Debug)]
+pub enum Compiler {}
+
 pub use config::{Settings, StackZeroing, precompiled_key};
 pub use engine::{Engine, EngineError};
 pub use hogs::Hogs;

@@ -18,7 +18,7 @@ use crate::limits;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
-    /// Memory and tables of one instance together.
+    /// Linear memory of one instance, all its memories together.
     pub memory: Option<Bytes>,
     /// CPU time of one invocation, over its whole life.
     pub cpu: Option<Duration>,
@@ -41,7 +41,7 @@ pub struct Limits {
 /// The limits that hold for one function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionLimits {
-    /// Memory and tables of one instance together, in bytes.
+    /// Linear memory of one instance, all its memories together, in bytes.
     pub memory_bytes_max: u64,
     /// CPU time of one invocation.
     pub cpu: std::time::Duration,

@@ -30,7 +30,7 @@ pub const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 // What a function may use where neither its app nor the tenant says anything.
 
-/// Memory and tables of one instance: room for a guest that decodes a photo or brings its own interpreter.
+/// Linear memory of one instance: room for a guest that decodes a photo or brings its own interpreter.
 pub const FUNCTION_MEMORY_BYTES: u64 = 128 * MIB;
 /// CPU time of one invocation: preparing one media file on a slow board; a hog is stopped soon after.
 pub const FUNCTION_CPU: Duration = Duration::from_secs(1);

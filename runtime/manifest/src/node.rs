@@ -136,13 +136,13 @@ pub struct Tenant {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quota {
-    /// Memory of its instances; the node's by default.
+    /// The most memory that one function of it may declare; unlimited by default.
     pub memory: Option<Bytes>,
-    /// Invocations at once; the node's by default.
+    /// Invocations at once, of all its functions; the node's by default.
     pub concurrency: Option<NonZeroU32>,
 }
 
-/// Where a secret's value comes from. It is read at start and at reload, never logged and never written anywhere.
+/// Where a secret's value comes from. It is read when an app needs it, never logged and never written anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Secret {

@@ -166,12 +166,12 @@ async fn load(node: &Arc<Shared>, bundle: &Bundle) -> Result<BTreeMap<Name, Code
     Ok(codes)
 }
 
-/// A build without a compiler runs the code that lies beside the component: it has nothing else. Such code runs with the
-/// rights of the node, so a build with a compiler leaves it alone and compiles the component.
+/// A node without a compiler runs the code that lies beside the component: it has nothing else. Such code runs with the
+/// rights of the node, so a node with a compiler leaves it alone and compiles the component.
 fn load_one(node: &Shared, component: &Component) -> Result<Code, LoadError> {
     let of_bundle = |generation| Some((generation, component.precompiled(&precompiled_key(generation))?));
     match Generation::ALL.into_iter().find_map(of_bundle) {
-        Some((generation, trusted_code)) if !cfg!(feature = "compile") => {
+        Some((generation, trusted_code)) if !node.engine.compiles() => {
             node.engine.load(Source::TrustedPrecompiled {
                 generation,
                 digest: *component.digest.as_bytes(),

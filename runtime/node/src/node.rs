@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use rimward_bundle::Bundle;
 use rimward_capability::{Abi, ClientScheme, Linkers};
-use rimward_engine::{Engine, Pooling};
+use rimward_engine::{Compiler, Engine, Pooling};
 use rimward_manifest::{App, Name, NodeFile, Tenant};
 use rimward_store::Stores;
 use rimward_upstream::ClientConfig;
@@ -43,9 +43,8 @@ pub struct Options {
     pub profile: Profile,
     /// Where stores live.
     pub state: StateChoice,
-    /// How components are compiled.
-    #[cfg(feature = "compile")]
-    pub compiler: rimward_engine::Compiler,
+    /// How components are compiled. Without one, apps bring the code that `rimward build --precompile` made.
+    pub compiler: Option<Compiler>,
     /// Hears of requests and of what functions log.
     pub observer: Arc<dyn Observer>,
 }

@@ -1,5 +1,5 @@
 //! Calls out of a function: to an upstream by its name, to another function of the app by its name, or to any origin
-//! the app's `hosts` allow. Names become the virtual hosts that every Rimward guest can use; timeouts, retries and
+//! the function's `hosts` allow. Names become the virtual hosts that every Rimward guest can use; timeouts and
 //! credentials are the node's, by rimward.toml, so nothing here sets them. The answer comes as soon as its head is there;
 //! the rest of a streamed request body goes out meanwhile.
 

@@ -20,7 +20,8 @@ type Cause = Box<dyn StdError + Send + Sync>;
 /// its text reaches the log, never the caller. To answer something else, say it: [`Error::status`] or [`OrStatus`].
 ///
 /// The SDK's own errors know better than 500: a request body that is not the JSON that was asked for is 400, one that
-/// is too large 413, a call whose upstream did not answer in time 504, one that failed otherwise 502.
+/// is too large 413, a call whose upstream did not answer in time 504, one that failed otherwise 502. A call that was
+/// not granted stays 500.
 ///
 /// ```
 /// use rimward_sdk::{Error, OrStatus, Request, RequestExt, Result};

@@ -3,7 +3,7 @@
 
 /// Bytes that [`Body::bytes`](crate::Body::bytes) and what builds on it collect: 16 MiB.
 ///
-/// A quarter of the memory that a function has by default, so that a body can be decoded beside its bytes.
+/// An eighth of the memory that a function has by default, so that a body can be decoded beside its bytes.
 /// [`Body::bytes_up_to`](crate::Body::bytes_up_to) takes another bound; reading by chunks needs none.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 

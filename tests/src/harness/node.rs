@@ -37,7 +37,7 @@ pub struct NodeBuilder {
     file: NodeFile,
     profile: Profile,
     state: StateChoice,
-    compiler: Compiler,
+    compiler: Option<Compiler>,
     folder: Arc<TempDir>,
     apps: Vec<App>,
     fakes: BTreeMap<String, Fake>,
@@ -74,7 +74,7 @@ impl NodeBuilder {
             file,
             profile: Profile::Serve,
             state: StateChoice::Memory,
-            compiler: Compiler::here(),
+            compiler: Some(Compiler::here()),
             folder,
             apps: Vec::new(),
             fakes: BTreeMap::new(),
@@ -150,8 +150,15 @@ impl NodeBuilder {
     /// With another compiler.
     #[must_use]
     pub fn compiler(mut self, compiler: Compiler) -> Self {
-        self.compiler = compiler;
+        self.compiler = Some(compiler);
         self
+    }
+
+    /// With no compiler, and nothing in its cache.
+    #[must_use]
+    pub fn without_compiler(mut self) -> Self {
+        self.compiler = None;
+        self.own_cache()
     }
 
     /// With a compile cache of its own, empty.

@@ -1,9 +1,10 @@
 //! Code: how components are compiled, kept and refused.
 
 use bytes::Bytes;
-use rimward_bundle::{Bundle, Component, Digest};
+use rimward_bundle::{Bundle, Component, Digest, Precompiled};
 use rimward_engine::{
     Cache, ChildLimits, Compiler, Engine, Generation, LoadError, Origin, PoolSize, Settings, Source, limits,
+    precompiled_key,
 };
 use rimward_node::Placement;
 use rimward_tests::{TestNode, app, chain, component, component_of_text, node};
@@ -141,7 +142,7 @@ async fn a_component_is_looked_at_up_to_its_largest_size_and_no_further() {
 
 fn engine() -> Arc<Engine> {
     let settings = Settings { pool: PoolSize::Slots(4), concurrent: false, ..Settings::default() };
-    Engine::new(&settings, Cache::none(), Compiler::here()).unwrap()
+    Engine::new(&settings, Cache::none(), Some(Compiler::here())).unwrap()
 }
 
 /// D11.
@@ -159,4 +160,24 @@ fn precompiled_code_is_loaded_where_it_fits() {
         panic!("it was loaded")
     };
     assert!(matches!(error, LoadError::Precompiled(_)), "{error}");
+}
+
+/// A bundle of one component, as it is after `rimward build --precompile` or without that.
+fn bundle(precompiled: Vec<Precompiled>) -> Bundle {
+    let mut bundle = Bundle::from_component("hello".parse().unwrap(), component("hello")).unwrap();
+    bundle.components.values_mut().for_each(|component| component.precompiled.clone_from(&precompiled));
+    bundle
+}
+
+#[tokio::test]
+async fn a_node_without_a_compiler_serves_a_precompiled_bundle_and_no_other() {
+    let node = node().without_compiler().start().await;
+    let placement = || Placement { tenant: "default".parse().unwrap(), bind: Default::default() };
+    let refused = node.node().install(bundle(Vec::new()), placement()).await.unwrap_err();
+    assert!(chain(&refused).contains("without a compiler"), "{}", chain(&refused));
+    let (generation, code) = engine().precompile(&component("hello")).unwrap();
+    let precompiled = Precompiled { engine: precompiled_key(generation), bytes: code.into() };
+    let installed = node.node().install(bundle(vec![precompiled]), placement()).await.unwrap();
+    assert_eq!(installed.compiled, 0);
+    node.get("/").await.is(200).says("hello\n");
 }

@@ -166,12 +166,7 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
     let file = options.file;
     let cache = Cache::open(&file.node.cache, &file.node.state.join("keys/cache.key"), Cache::BYTES_MAX)?;
     let settings = engine_settings(&file, options.profile, cores);
-    let engine = Engine::new(
-        &settings,
-        cache,
-        #[cfg(feature = "compile")]
-        options.compiler,
-    )?;
+    let engine = Engine::new(&settings, cache, options.compiler)?;
     let state = |source| StartError::State { path: file.node.state.clone(), source };
     let stores = match options.state {
         StateChoice::Durable => Stores::durable(&file.node.state).map_err(state)?,

@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(super) enum Event<'a> {
-    /// The node answers on these addresses, as yet with 404.
+    /// The node answers on these addresses, as yet with 503.
     Listening { app: Name, addresses: Addresses },
     /// Files changed.
     Changed { files: Vec<String>, more: usize },
