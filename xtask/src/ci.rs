@@ -66,8 +66,20 @@ fn banned(lock: &str) -> Vec<&'static str> {
 /// The examples also build for this machine, where their own tests run. The other guests are wasm only, and the
 /// guest toolchain may have no clippy.
 fn lints(steps: &mut Steps) {
+    const SDK_WITH_LOGGING: [&str; 9] = [
+        "clippy",
+        "--package",
+        "rimward-sdk",
+        "--features",
+        "logging",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
     const CLIPPY: [&str; 6] = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps.run("lints", &mut cargo(&CLIPPY));
+    steps.run("lints of the SDK with logging", &mut cargo(&SDK_WITH_LOGGING));
     if guest_workspaces().any(|folder| folder == "examples") {
         steps.run("lints of examples", &mut cargo_in("examples", &CLIPPY));
     }

@@ -34,9 +34,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut steps = Steps::default();
     set_up(&mut steps);
     if steps.run("build", &mut cargo(&["build", "--workspace", "--all-targets"])) {
-        steps.run("tests", tests(arguments).env(SKIPS, &skips));
+        for (name, mut command) in tests(arguments) {
+            steps.run(name, command.env(SKIPS, &skips));
+        }
         if arguments.filters.is_empty() {
             steps.run("tests in documentation", cargo(&["test", "--workspace", "--doc"]).env(SKIPS, &skips));
+            steps.run("tests of the SDK with logging", &mut cargo(&SDK_WITH_LOGGING));
         }
     }
     if arguments.filters.is_empty() && guest_workspaces().any(|folder| folder == "examples") {
@@ -47,21 +50,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     result
 }
 
-/// The command that runs all tests: nextest, which runs them side by side, or else cargo itself.
-fn tests(arguments: &Arguments) -> Command {
-    let mut command = if has("nextest") {
+/// What `rimward new` switches on, and what no build of the workspace has.
+const SDK_WITH_LOGGING: [&str; 5] = ["test", "--package", "rimward-sdk", "--features", "logging"];
+
+/// The commands that run all tests: nextest, which runs them side by side, or else cargo itself. The tests that need the
+/// machine for themselves have a command of their own then.
+fn tests(arguments: &Arguments) -> Vec<(&'static str, Command)> {
+    let mut commands = if has("nextest") {
         let mut nextest = cargo(&["nextest", "run", "--workspace"]);
         nextest.args(env::var_os("CI").map(|_| "--profile=ci"));
         nextest.args(arguments.slow.then_some("--ignore-default-filter"));
         nextest.arg("--");
-        nextest
+        vec![("tests", nextest)]
     } else {
-        let mut test = cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", "--"]);
-        test.args(if arguments.slow { [].as_slice() } else { &["--skip", "slow::"] });
-        test
+        let test = |side_by_side: &[&str]| {
+            let mut test =
+                cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", "--"]);
+            test.args(side_by_side).args(if arguments.slow { [].as_slice() } else { &["--skip", "slow::"] });
+            test
+        };
+        vec![
+            ("tests", test(&["--skip", "heavy::"])),
+            ("tests that need the machine for themselves", test(&["heavy::", "--test-threads=1"])),
+        ]
     };
-    command.args(&arguments.filters);
-    command
+    // Further filters would add to `heavy::` and not narrow it.
+    if !arguments.filters.is_empty() {
+        commands.truncate(1);
+    }
+    for (_, command) in &mut commands {
+        command.args(&arguments.filters);
+    }
+    commands
 }
 
 fn fresh_skips() -> Result<PathBuf> {

@@ -34,7 +34,7 @@ pub trait Logs: Send + Sync + 'static {
 pub struct Line<'a> {
     /// How important the function says it is; `Info` for standard output, `Warn` for standard error.
     pub level: Level,
-    /// `stdout`, `stderr`, or the context that the function gave.
+    /// `stdout`, `stderr`, `calls` for the host's word on an outgoing call, or the context that the function gave.
     pub context: &'a str,
     /// The text, without a line end, as the function wrote it.
     pub text: &'a str,
@@ -100,6 +100,15 @@ pub(crate) fn open(grant: &Grant, invocation: &Invocation) -> Logging {
 }
 
 impl Grant {
+    /// One line, cut at its length; dropped and counted over the rate.
+    pub(crate) fn line(&self, level: Level, context: &str, bytes: &[u8], request_id: &str) {
+        let bytes = &bytes[..bytes.len().min(LOG_LINE_BYTES)];
+        if self.rate.take(bytes.len() + LOG_LINE_OVERHEAD_BYTES) {
+            let text = String::from_utf8_lossy(bytes);
+            self.logs.line(Line { level, context, text: &text, request_id });
+        }
+    }
+
     /// Lines that were dropped because there were too many, since it was last asked.
     pub fn take_dropped(&self) -> u64 {
         // Nothing is written where nothing was dropped: all cores read this after each invocation.
@@ -153,13 +162,8 @@ impl wit::Host for Logging {
 
 impl Current {
     fn line(&self, level: Level, context: &str, bytes: &[u8]) {
-        let bytes = &bytes[..bytes.len().min(LOG_LINE_BYTES)];
-        if !self.grant.rate.take(bytes.len() + LOG_LINE_OVERHEAD_BYTES) {
-            return;
-        }
         let request_id = self.request_id.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let text = String::from_utf8_lossy(bytes);
-        self.grant.logs.line(Line { level, context, text: &text, request_id: &request_id });
+        self.grant.line(level, context, bytes, &request_id);
     }
 }
 

@@ -40,7 +40,7 @@ impl State {
                 .max_random_size(limits::RANDOM_BYTES)
                 .build(),
             http,
-            outgoing: Outgoing::open(&grants.http, invocation),
+            outgoing: Outgoing::open(&grants.http, &grants.logging, invocation),
             config: config::open(&grants.config),
             keyvalue: keyvalue::open(&grants.keyvalue),
             logging,
@@ -52,7 +52,7 @@ impl State {
     /// Another invocation on the same instance: whatever belongs to one invocation is replaced.
     pub(crate) fn reopen(&mut self, grants: &Grants, invocation: &Invocation, usage: Arc<Usage>) {
         self.logging.reopen(invocation);
-        self.outgoing = Outgoing::open(&grants.http, invocation);
+        self.outgoing = Outgoing::open(&grants.http, &grants.logging, invocation);
         self.meter.start_invocation(usage);
     }
 

@@ -217,14 +217,14 @@ pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    if import.map_err(invalid)?.name.name.contains("@0.3.") {
+                    if is_wasi_03(import.map_err(invalid)?.name.name) {
                         return Ok(Generation::Concurrent);
                     }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    if export.map_err(invalid)?.name.name.contains("@0.3.") {
+                    if is_wasi_03(export.map_err(invalid)?.name.name) {
                         return Ok(Generation::Concurrent);
                     }
                 }
@@ -233,4 +233,20 @@ pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
         }
     }
     Ok(Generation::Plain)
+}
+
+fn is_wasi_03(name: &str) -> bool {
+    name.starts_with("wasi:") && name.contains("@0.3.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wasi_0_3_is_told_from_other_packages_of_that_version() {
+        assert!(is_wasi_03("wasi:http/handler@0.3.0"));
+        assert!(!is_wasi_03("wasi:http/incoming-handler@0.2.3"));
+        assert!(!is_wasi_03("acme:camera/frames@0.3.1"));
+    }
 }

@@ -57,13 +57,12 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    core.node.check_serving()?;
     let host = arrival::host(&request)?;
     let function = core.node.routes().find(request.method(), host, request.uri().path())?;
     check_length(&request, &function).map_err(|failure| Refused::by(failure, &function))?;
     let called = call(core, &function, request, arrival, scheme, 0).await;
     called.map_err(|failure| {
-        let called = matches!(failure, Failure::Guest(_) | Failure::BodyTooLarge { .. });
+        let called = failure.of_a_called_function();
         Refused { failure, function: Some(function), called }
     })
 }
@@ -87,8 +86,9 @@ where
     let wall = Wall::start(function.limits.wall);
     let body_max = function.limits.request_body_bytes_max;
     let fault = record.body_fault.clone();
-    let request =
+    let mut request =
         request.map(|body| RequestBody::new(body, body_max, wall.clone(), fault.clone()).boxed_unsync());
+    arrival.stamp(request.headers_mut());
     let invocation = Invocation {
         request_id: arrival.request_id.clone(),
         client: core.client(&function.id.tenant),
@@ -141,19 +141,25 @@ impl From<Failure> for Refused {
 }
 
 /// What a request looked like, for the line that tells of its end.
-struct Seen {
+pub(crate) struct Seen {
     method: Method,
     path: http::uri::Uri,
     arrived: Instant,
 }
 
 impl Seen {
-    fn of<B>(request: &Request<B>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
         Self { method: request.method().clone(), path: request.uri().clone(), arrived: Instant::now() }
     }
 
     /// No function was called.
-    fn refused(&self, node: &Shared, failure: &Failure, function: Option<&Deployed>, arrival: &Arrival) {
+    pub(crate) fn refused(
+        &self,
+        node: &Shared,
+        failure: &Failure,
+        function: Option<&Deployed>,
+        arrival: &Arrival,
+    ) {
         let code = failure.code();
         node.metrics.refused(code.code);
         if let Some(function) = function {

@@ -24,6 +24,13 @@ impl Arrival {
         Self { request_id: request_id(headers), traceparent: traceparent(headers.get(TRACEPARENT)) }
     }
 
+    /// What the function reads: the id and the trace of its own invocation, whatever the client sent.
+    pub(crate) fn stamp(&self, headers: &mut HeaderMap) {
+        let id = HeaderValue::from_str(&self.request_id).expect("request ids are plain");
+        headers.insert(REQUEST_ID, id);
+        headers.insert(TRACEPARENT, self.traceparent.clone());
+    }
+
     /// The trace's id, 32 hexadecimal digits.
     pub(crate) fn trace_id(&self) -> &str {
         let text = self.traceparent.to_str().expect("made from ASCII");

@@ -9,6 +9,7 @@ use crate::limits::{
     HEADERS_MAX, STREAMS_AHEAD,
 };
 use crate::node::Shared;
+use crate::opening::Opening;
 use crate::stall::Stall;
 use http::{Request, Version};
 use hyper::body::Incoming;
@@ -161,7 +162,8 @@ impl Drop for Counted {
     }
 }
 
-/// Serves one connection to its end. When the node drains, open requests are finished and no new ones are taken.
+/// Serves one connection to its end. When the node drains, the client is told to go elsewhere; what it has sent by then is
+/// still answered.
 pub(crate) async fn serve(
     core: &Arc<Core>,
     io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -172,7 +174,7 @@ pub(crate) async fn serve(
         let core = core.clone();
         async move { Ok::<Reply, Infallible>(answer_somewhere(&core, request, scheme).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(Stall::new(io)), service);
+    let connection = builder.serve_connection(TokioIo::new(Opening::new(Stall::new(io))), service);
     let mut connection = std::pin::pin!(connection);
     let mut draining = core.node.drain.subscribe();
     let ended = tokio::select! {
@@ -241,7 +243,8 @@ fn other_core(core: &Arc<Core>, version: Version) -> Option<Arc<Core>> {
     (least.load.invocations() + STREAMS_AHEAD <= ours).then(|| least.core.get().cloned()).flatten()
 }
 
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+/// A task that ends with whoever waits for it.
+pub(crate) struct AbortOnDrop<T>(pub(crate) tokio::task::JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {

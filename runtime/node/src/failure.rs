@@ -57,9 +57,6 @@ pub enum Failure {
     /// The node already runs as many invocations as it may.
     #[error("the node already runs as many invocations as it may")]
     Full,
-    /// The node is about to stop.
-    #[error("the node is stopping")]
-    Draining,
     /// A panic of ours.
     #[error("the node failed")]
     Panic,
@@ -107,7 +104,7 @@ codes! {
     STREAM: Guest "rimward.guest.stream" 504 "http_response_timeout" "the function's reply stood still";
     NO_APP: Node "rimward.node.no-app" 503 "destination_unavailable" "no app is installed yet";
     FULL: Node "rimward.node.full" 503 "connection_limit_reached" "the node is at its limit";
-    DRAINING: Node "rimward.node.draining" 503 "destination_unavailable" "the node is stopping";
+    STOPPING: Node "rimward.node.stopping" 503 "destination_unavailable" "the node is stopping";
     PANIC: Node "rimward.node.internal" 500 "proxy_internal_error" "the node failed";
 }
 
@@ -124,7 +121,6 @@ impl Failure {
             Self::Guest(failure) => guest_code(failure),
             Self::NoApp => NO_APP,
             Self::Full => FULL,
-            Self::Draining => DRAINING,
             Self::Panic => PANIC,
         }
     }
@@ -132,6 +128,11 @@ impl Failure {
     /// The reply's status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.code().status).expect("the table has valid statuses")
+    }
+
+    /// Whether the function had been called when it failed: its own record tells of the end then.
+    pub(crate) fn of_a_called_function(&self) -> bool {
+        matches!(self, Self::Guest(_) | Self::BodyTooLarge { .. })
     }
 
     /// Whether another attempt may find room.
@@ -152,7 +153,7 @@ pub(crate) fn guest_code(failure: &GuestFailure) -> Code {
         GuestFailure::Idle | GuestFailure::TooLong => STREAM,
         GuestFailure::PoolFull(_) => FULL,
         GuestFailure::Host(rimward_engine::Lost::Panicked) => PANIC,
-        GuestFailure::Host(rimward_engine::Lost::Stopped) => DRAINING,
+        GuestFailure::Host(rimward_engine::Lost::Stopped) => STOPPING,
     }
 }
 

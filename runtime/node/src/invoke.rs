@@ -1,11 +1,12 @@
 //! The port through which a function calls another one of its app: in process, on the caller's core, through the same
 //! admission and limits as a request from outside.
 
+use crate::answer::{self, Seen};
 use crate::arrival::Arrival;
 use crate::core::Core;
 use crate::failure::Failure;
 use crate::revision::Deployed;
-use crate::{answer, node::Shared, reply};
+use crate::{node::Shared, reply};
 use http_body_util::BodyExt;
 use rimward_capability::{ClientScheme, HttpError, Invoke, InvokeError, ReplyError};
 use rimward_manifest::Name;
@@ -62,12 +63,15 @@ async fn call(
     depth: u8,
 ) -> http::Response<WasiBody> {
     let arrival = Arrival::of(&request);
+    let seen = Seen::of(&request);
     let called = match depth > rimward_capability::limits::CALL_DEPTH {
         true => Err(Failure::Depth { max: rimward_capability::limits::CALL_DEPTH }),
         false => answer::call(core, function, request, &arrival, ClientScheme::Http, depth).await,
     };
     let reply = called.unwrap_or_else(|failure| {
-        function.metrics.failed(failure.code().code);
+        if !failure.of_a_called_function() {
+            seen.refused(&core.node, &failure, Some(function), &arrival);
+        }
         reply::problem(&failure, &arrival)
     });
     reply.map(|body| body.map_err(cut_short).boxed_unsync())

@@ -21,6 +21,7 @@ mod listen;
 mod metrics;
 mod node;
 mod observe;
+mod opening;
 mod ops;
 mod reply;
 mod revision;

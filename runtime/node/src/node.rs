@@ -9,7 +9,6 @@ use crate::admission::Admission;
 use crate::arrival::Arrival;
 use crate::connection::Handed;
 use crate::core::{Core, Load};
-use crate::failure::Failure;
 use crate::install::{InstallError, Installed, Placement, install};
 use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
 use crate::metrics::Metrics;
@@ -227,8 +226,8 @@ impl Node {
         self.shared.metrics.text(&self.shared.admission)
     }
 
-    /// Takes no new connections and no new requests, and waits for the open ones, at most for `within`. Afterwards the
-    /// node is still there, but answers nothing.
+    /// Takes no new connections, tells the clients of the open ones to go elsewhere, and waits until they have their
+    /// replies, at most for `within`. What comes over them meanwhile is answered too.
     pub async fn drain(&self, within: Duration) -> Drained {
         self.shared.drain.send_replace(true);
         let deadline = Instant::now() + within;
@@ -294,13 +293,6 @@ impl Shared {
 
     pub(crate) fn state(&self) -> NodeState {
         if *self.drain.borrow() { NodeState::Draining } else { NodeState::Serving }
-    }
-
-    pub(crate) fn check_serving(&self) -> Result<(), Failure> {
-        match self.state() {
-            NodeState::Serving => Ok(()),
-            NodeState::Draining => Err(Failure::Draining),
-        }
     }
 
     fn find(&self, id: &FunctionId) -> Option<Arc<Deployed>> {

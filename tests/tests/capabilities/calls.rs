@@ -1,6 +1,7 @@
 //! Outgoing requests: where a function may send them, and what it reads when that fails.
 
 use crate::support::{call, caller, nobody};
+use rimward_capability::Level;
 use rimward_tests::{
     App, Behaviour, always, app, echoes, fake, fake_over_tls, node, raw, replies, silent, stalls_after,
 };
@@ -19,6 +20,22 @@ async fn a_host_that_was_not_granted_is_denied() {
     check_refused(granted(), "http://api.example.com/", "HttpRequestDenied").await;
     check_refused(granted(), "https://api.example.com:8443/", "HttpRequestDenied").await;
     check_refused(granted(), "https://example.com/", "HttpRequestDenied").await;
+}
+
+#[tokio::test]
+async fn why_a_call_failed_is_told_in_the_functions_log() {
+    let check = async |to: &str, told: &str| {
+        let node = node().app(app("call").with(r#"hosts = ["http://127.0.0.1:1"]"#)).start().await;
+        let answer = call(&node, to).await;
+        let line = node.heard().log(told).await;
+        assert_eq!((line.level, &*line.context), (Level::Warn, "calls"));
+        assert_eq!(line.request_id, answer.request_id());
+    };
+    check("http://example.com/", "the call to `example.com` was denied: name it in the function's `hosts`")
+        .await;
+    check("http://a.upstream.internal/", "was denied: name it in the function's `upstreams`").await;
+    check("http://a.function.internal/", "was denied: name it in the function's `functions`").await;
+    check("http://127.0.0.1:1/", "the call to `127.0.0.1:1` failed: ").await;
 }
 
 #[tokio::test]

@@ -35,6 +35,15 @@ async fn it_serves_beside_components_of_0_2() {
 }
 
 #[tokio::test]
+async fn it_knows_where_it_was_asked() {
+    let node = started().await;
+    for over in [Over::Http1, Over::Http2] {
+        let answer = node.get("/mirror?x=1").over(over).host("shop.example:8080").await;
+        answer.is(200).says("http://shop.example:8080/mirror?x=1");
+    }
+}
+
+#[tokio::test]
 async fn a_body_streams_through_while_it_arrives() {
     let node = started().await;
     let large = vec![b'x'; 1 << 20];

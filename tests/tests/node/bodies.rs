@@ -250,6 +250,16 @@ async fn a_guest_that_floods_waits_for_its_reader() {
     assert_eq!(first.len() + rest.bytes().len(), 64 << 20);
 }
 
+/// H3: an HTTP/2 client that keeps its window shut holds neither a permit nor an instance for long.
+#[tokio::test]
+async fn a_reader_that_stops_reading_ends_the_guest() {
+    let node = node().app(app("flood").limits(r#"stream-idle = "200ms""#)).start().await;
+    let unread = node.get("/64").over(Over::Http2).open().await;
+    node.metric("rimward_function_running", "function=flood").is(0.0).await;
+    assert_eq!(node.heard().ends(1).await[0].outcome, rimward_node::Outcome::Abandoned);
+    drop(unread);
+}
+
 /// G17, H2: the other direction.
 #[tokio::test]
 async fn a_client_waits_for_a_guest_that_does_not_read() {

@@ -137,7 +137,8 @@ async fn a_client_that_resets_streams_rapidly_is_sent_away() {
         Ok::<(), h2::Error>(())
     };
     let error = rimward_tests::within("the end of the connection", flooding).await.unwrap_err();
-    assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM), "{error:?}");
+    // Where the connection is closed before the client has read why, it only sees that.
+    assert!(error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) || error.is_io(), "{error:?}");
     connection.abort();
     node.get("/").await.is(200);
 }

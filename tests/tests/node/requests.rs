@@ -24,6 +24,7 @@ async fn a_request_id_is_kept_or_made() {
     let made = [node.get("/").await, node.get("/").await];
     assert_ne!(made[0].request_id(), made[1].request_id());
     assert_eq!(made[0].request_id().len(), 32);
+    made[0].mentions(&format!("x-request-id: {}\n", made[0].request_id()));
     let ended = node.heard().ends(3).await;
     assert_eq!(ended[0].request_id, "kept-1_2.3");
     assert_eq!(ended[2].request_id, made[1].request_id());
@@ -44,11 +45,14 @@ async fn a_request_id_that_could_forge_a_log_line_is_replaced() {
 async fn a_trace_goes_on_through_the_node() {
     let node = mirror().await;
     let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    node.get("/").header("traceparent", sent).await.is(200);
+    let seen = node.get("/").header("traceparent", sent).await;
+    seen.is(200).mentions("traceparent: 00-0af7651916cd43dd8448eb211c80319c-");
+    assert!(!seen.text().contains("b7ad6b7169203331"), "the guest is in a span of the node: {}", seen.text());
     assert_eq!(node.heard().ends(1).await[0].trace_id, "0af7651916cd43dd8448eb211c80319c");
-    node.get("/").header("traceparent", "nonsense").await.is(200);
+    let seen = node.get("/").header("traceparent", "nonsense").await;
     let made = &node.heard().ends(2).await[1].trace_id;
     assert_eq!(made.len(), 32);
+    seen.is(200).mentions(&format!("traceparent: 00-{made}-"));
 }
 
 #[tokio::test]

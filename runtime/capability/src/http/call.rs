@@ -4,7 +4,6 @@
 //! [`ReplyBody`]: nothing is spawned while all goes well. Dropping either ends the guest and gives back
 //! all that the invocation holds. What came of it is told once, to `on_close`.
 
-use super::bodies::Idle;
 use super::reply::{Reply, ReplyBody, Streaming};
 use super::wall::Wall;
 use crate::function::{Function, Instance, Proxy};
@@ -239,7 +238,10 @@ impl<K: Send + 'static> Guest<K> {
         let returning = returning;
         let result = match &instance.proxy {
             Proxy::V2(proxy) => call_02(&mut instance.store, proxy, request, invocation.scheme, head).await,
-            Proxy::V3(service) => call_03(&mut instance.store, service, request, head, body_read).await,
+            Proxy::V3(service) => {
+                let request = absolute(request, invocation.scheme);
+                call_03(&mut instance.store, service, request, head, body_read).await
+            }
         };
         drop(returning);
         instance.store.data_mut().close();
@@ -273,6 +275,21 @@ async fn call_02(
         let _ = head.send(response.map_err(Error::from).and_then(final_head));
     })?;
     proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
+}
+
+/// The request with all of its target in its URI: a 0.3 guest learns scheme and authority from nowhere else.
+fn absolute(mut request: http::Request<WasiBody>, scheme: ClientScheme) -> http::Request<WasiBody> {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    let host = || http::uri::Authority::try_from(request.headers().get(http::header::HOST)?.as_bytes()).ok();
+    parts.authority = parts.authority.take().or_else(host);
+    parts.scheme = parts.authority.is_some().then_some(match scheme {
+        ClientScheme::Http => http::uri::Scheme::HTTP,
+        ClientScheme::Https => http::uri::Scheme::HTTPS,
+    });
+    parts.path_and_query.get_or_insert(http::uri::PathAndQuery::from_static("/"));
+    *request.uri_mut() =
+        http::Uri::from_parts(parts).expect("scheme and authority come together, with a path");
+    request
 }
 
 async fn call_03(
@@ -341,8 +358,7 @@ impl Call {
             Ok(Complete::No) => {
                 let (parts, body) = self.take_response().into_parts();
                 let collected = (!self.collected.is_empty()).then(|| self.collected.freeze());
-                let streaming =
-                    Streaming::new(self.running, body, collected, Idle::new(limits.idle), limits.max);
+                let streaming = Streaming::new(self.running, body, collected, limits);
                 Ok(http::Response::from_parts(parts, ReplyBody::streaming(streaming)))
             }
             Err(failure) => {

@@ -4,11 +4,12 @@
 use super::bodies::{Draining, Holding};
 use super::call::Invocation;
 use super::errors::{from_upstream, to_upstream};
-use crate::limits;
+use crate::{limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
-use rimward_upstream::{Client, Egress, Target, Timeouts, Upstream, Wanted};
+use rimward_upstream::{Client, Egress, Error as UpstreamError, Target, Timeouts, Upstream, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 const UPSTREAM_SUFFIX: &str = ".upstream.internal";
 const FUNCTION_SUFFIX: &str = ".function.internal";
 const INTERNAL_SUFFIX: &str = ".internal";
+
+/// The context of what the log says about outgoing calls.
+const LOG_CONTEXT: &str = "calls";
 
 /// Calls another function of the app, in process. The node provides it.
 pub trait Invoke: Send + Sync + 'static {
@@ -62,6 +66,7 @@ pub(crate) struct Outgoing {
 #[derive(Clone)]
 struct Context {
     grant: Grant,
+    logs: logging::Grant,
     client: Arc<Client>,
     wall: super::Wall,
     depth: u8,
@@ -77,10 +82,11 @@ enum Destination<'a> {
 }
 
 impl Outgoing {
-    pub(crate) fn open(grant: &Grant, invocation: &Invocation) -> Self {
+    pub(crate) fn open(grant: &Grant, logs: &logging::Grant, invocation: &Invocation) -> Self {
         Self {
             context: Context {
                 grant: grant.clone(),
+                logs: logs.clone(),
                 client: invocation.client.clone(),
                 wall: invocation.wall.clone(),
                 depth: invocation.depth,
@@ -142,11 +148,26 @@ fn with_io(response: http::Response<WasiBody>) -> Answer {
 }
 
 impl Context {
+    /// Sends a request. Why one fails is told in the function's log too: all that the guest gets is an error code.
     async fn send(
         self,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Result<http::Response<WasiBody>, Error> {
+        let authority = request.uri().authority().cloned();
+        self.route(request, options).await.map_err(|failure| {
+            let to = authority.as_ref().map_or("", Authority::as_str);
+            let text = format!("the call to `{to}` {failure}");
+            self.logs.line(logging::Level::Warn, LOG_CONTEXT, text.as_bytes(), &self.request_id);
+            failure.into_code()
+        })
+    }
+
+    async fn route(
+        &self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Result<http::Response<WasiBody>, CallFailure> {
         let permit = self.in_flight.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
         let mut request = request.map(|body| Draining::new(body).boxed_unsync());
         self.continue_trace(&mut request);
@@ -173,7 +194,7 @@ impl Context {
         name: &str,
         mut request: http::Request<WasiBody>,
         permit: OwnedSemaphorePermit,
-    ) -> Result<http::Response<WasiBody>, Error> {
+    ) -> Result<http::Response<WasiBody>, CallFailure> {
         if let Ok(id) = http::HeaderValue::from_str(&self.request_id) {
             request.headers_mut().insert("x-request-id", id);
         }
@@ -200,7 +221,7 @@ impl Context {
         target: Target<'_>,
         options: Option<RequestOptions>,
         permit: OwnedSemaphorePermit,
-    ) -> Result<http::Response<WasiBody>, Error> {
+    ) -> Result<http::Response<WasiBody>, CallFailure> {
         let timeouts = match target {
             Target::Upstream(upstream) => upstream.timeouts(),
             Target::Host(_) => Timeouts::default(),
@@ -208,9 +229,9 @@ impl Context {
         let timeouts = options.map_or(timeouts, |options| timeouts.narrowed(wanted(&options)));
         let request = request.map(|body| body.map_err(to_upstream).boxed_unsync());
         let sent = self.in_time(self.client.send(request, target, timeouts, None)).await?;
-        let response = sent.map_err(|error| {
-            tracing::debug!(error = %chain(&error), "an outgoing call failed");
-            from_upstream(error)
+        let response = sent.map_err(|error| match error {
+            UpstreamError::RequestDenied(_) => CallFailure::Denied("hosts"),
+            error => CallFailure::Upstream(error),
         })?;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
     }
@@ -235,8 +256,44 @@ fn wanted(options: &RequestOptions) -> Wanted {
     }
 }
 
+/// Why a call came to nothing.
+enum CallFailure {
+    /// The function was not granted it: what to name in this key of its manifest.
+    Denied(&'static str),
+    /// Sending it failed.
+    Upstream(UpstreamError),
+    /// Anything else, by its code.
+    Code(Error),
+}
+
+impl CallFailure {
+    fn into_code(self) -> Error {
+        match self {
+            Self::Denied(_) => Error::HttpRequestDenied,
+            Self::Upstream(error) => from_upstream(error),
+            Self::Code(code) => code,
+        }
+    }
+}
+
+impl From<Error> for CallFailure {
+    fn from(code: Error) -> Self {
+        Self::Code(code)
+    }
+}
+
+impl fmt::Display for CallFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(key) => write!(f, "was denied: name it in the function's `{key}` in rimward.toml"),
+            Self::Upstream(error) => write!(f, "failed: {}", chain(error)),
+            Self::Code(code) => write!(f, "failed: {code}"),
+        }
+    }
+}
+
 impl Grant {
-    fn destination(&self, authority: &Authority, uri: &http::Uri) -> Result<Destination<'_>, Error> {
+    fn destination(&self, authority: &Authority, uri: &http::Uri) -> Result<Destination<'_>, CallFailure> {
         let host = authority.host();
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         if let Some(name) = host.strip_suffix(FUNCTION_SUFFIX) {
@@ -244,17 +301,17 @@ impl Grant {
                 .functions
                 .get(name)
                 .map(|name| Destination::Function(name))
-                .ok_or(Error::HttpRequestDenied);
+                .ok_or(CallFailure::Denied("functions"));
         }
         if let Some(name) = host.strip_suffix(UPSTREAM_SUFFIX) {
             return self
                 .upstreams
                 .get(name)
                 .map(|upstream| Destination::Upstream(upstream))
-                .ok_or(Error::HttpRequestDenied);
+                .ok_or(CallFailure::Denied("upstreams"));
         }
         if host.ends_with(INTERNAL_SUFFIX) {
-            return Err(Error::HttpRequestDenied);
+            return Err(Error::HttpRequestDenied.into());
         }
         let by_origin = self.upstreams.values().find(|upstream| upstream.covers(uri));
         Ok(by_origin.map_or(Destination::Host(&self.egress), |upstream| Destination::Upstream(upstream)))

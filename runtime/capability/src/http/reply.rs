@@ -1,15 +1,16 @@
 //! The reply of a function: its head, and a body that is either complete or still being made by the guest. Reading a
-//! streaming body runs the guest; dropping it before its end ends the guest.
+//! streaming body runs the guest; dropping it before its end ends the guest, and so does leaving it unread for longer
+//! than a body may stand still: an HTTP/2 client can keep its window shut for ever.
 
 use super::bodies::Idle;
-use super::call::{GuestFailure, Running};
+use super::call::{GuestFailure, Running, StreamLimits};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::WasiBody;
 
 /// The reply of a function.
@@ -20,7 +21,7 @@ pub struct ReplyBody(Kind);
 
 enum Kind {
     Collected { data: Option<Bytes>, trailers: Option<http::HeaderMap> },
-    Streaming(Box<Streaming>),
+    Streaming(Arc<Mutex<Streaming>>),
     Ended,
 }
 
@@ -36,6 +37,10 @@ pub(super) struct Streaming {
     collected: Option<Bytes>,
     idle: Idle,
     max: Option<Pin<Box<Sleep>>>,
+    limits: StreamLimits,
+    started: Instant,
+    /// Since when the reader could have asked for more and did not. `None` while it waits for the guest.
+    unread_since: Option<Instant>,
 }
 
 impl ReplyBody {
@@ -45,7 +50,9 @@ impl ReplyBody {
     }
 
     pub(super) fn streaming(streaming: Streaming) -> Self {
-        Self(Kind::Streaming(Box::new(streaming)))
+        let streaming = Arc::new(Mutex::new(streaming));
+        tokio::spawn(end_unread(Arc::downgrade(&streaming)));
+        Self(Kind::Streaming(streaming))
     }
 }
 
@@ -54,18 +61,33 @@ impl Streaming {
         running: Running,
         body: WasiBody,
         collected: Option<Bytes>,
-        idle: Idle,
-        max: Option<Duration>,
+        limits: StreamLimits,
     ) -> Self {
-        let max = max.map(|max| Box::pin(tokio::time::sleep(max)));
-        Self { running: Some(running), body, collected, idle, max }
+        let (idle, max) = (Idle::new(limits.idle), limits.max.map(|max| Box::pin(tokio::time::sleep(max))));
+        let started = Instant::now();
+        let unread_since = Some(started);
+        Self { running: Some(running), body, collected, idle, max, limits, started, unread_since }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
+        let frame = self.poll_guest(cx);
+        self.unread_since = frame.is_ready().then(Instant::now);
+        frame
+    }
+
+    /// When the guest is to be ended unless more is read; `None` while the reader waits for the guest.
+    fn unread_until(&self) -> Option<Instant> {
+        let idle = self.unread_since? + self.limits.idle;
+        Some(self.limits.max.map_or(idle, |max| idle.min(self.started + max)))
+    }
+
+    fn poll_guest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         if let Some(data) = self.collected.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        let Some(running) = &mut self.running else {
+            return Poll::Ready(Some(Err(ReplyError(GuestFailure::Idle))));
+        };
         if self.max.as_mut().is_some_and(|max| max.as_mut().poll(cx).is_ready()) {
             return self.cut(GuestFailure::TooLong);
         }
@@ -104,6 +126,29 @@ impl Streaming {
     }
 }
 
+/// Ends the guest of a body that nobody reads. Connections do not poll a body that they cannot send, so the body's own
+/// timers would not run. Its client is as good as gone.
+async fn end_unread(streaming: Weak<Mutex<Streaming>>) {
+    loop {
+        let (due, idle) = {
+            let Some(streaming) = streaming.upgrade() else { return };
+            let mut streaming = lock(&streaming);
+            let due = streaming.unread_until();
+            if due.is_some_and(|due| due <= Instant::now()) {
+                streaming.running = None;
+                return;
+            }
+            (due, streaming.limits.idle)
+        };
+        // A reader that begins to lag now is found out after it has lagged for as long again, at the most.
+        tokio::time::sleep_until(due.unwrap_or_else(|| Instant::now() + idle)).await;
+    }
+}
+
+fn lock(streaming: &Mutex<Streaming>) -> MutexGuard<'_, Streaming> {
+    streaming.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = ReplyError;
@@ -121,7 +166,7 @@ impl Body for ReplyBody {
                 Poll::Ready(frame.map(Ok))
             }
             Kind::Streaming(streaming) => {
-                let frame = streaming.poll(cx);
+                let frame = lock(streaming).poll(cx);
                 if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
                     self.0 = Kind::Ended;
                 }

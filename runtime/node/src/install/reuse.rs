@@ -2,6 +2,7 @@
 
 use crate::answer;
 use crate::arrival::Arrival;
+use crate::connection::AbortOnDrop;
 use crate::limits::{DRAIN_POLL, REUSE_CHECK_TIME};
 use crate::node::Shared;
 use crate::revision::Deployed;
@@ -18,7 +19,7 @@ pub(super) async fn check(node: &Arc<Shared>, function: &Arc<Deployed>) -> Resul
     let core = node.core_of_this_thread();
     let runtime = core.runtime.clone();
     let (core, function) = (core.clone(), function.clone());
-    let checking = runtime.spawn(async move {
+    let mut checking = AbortOnDrop(runtime.spawn(async move {
         for (uses, attempt) in [(1, "first"), (2, "second")] {
             let request = http::Request::builder()
                 .uri("/")
@@ -38,8 +39,8 @@ pub(super) async fn check(node: &Arc<Shared>, function: &Arc<Deployed>) -> Resul
         // Callers begin with an instance that nobody has used.
         drop(function.warm.take(core.index));
         Ok(())
-    });
-    match tokio::time::timeout(REUSE_CHECK_TIME, checking).await {
+    }));
+    match tokio::time::timeout(REUSE_CHECK_TIME, &mut checking.0).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err("the node stopped".to_owned()),
         Err(_) => Err("it took too long".to_owned()),

@@ -33,6 +33,7 @@ async fn answer(request: Request<IncomingRequestBody>) -> Result<Response<Body>,
             Ok(Response::new(request.into_body().map_err(|_| ErrorCode::HttpProtocolError).boxed_unsync()))
         }
         "/fan-out" => fan_out(&request).await,
+        "/mirror" => Ok(say(request.uri().to_string())),
         "/trailers" => Ok(trailers()),
         "/trap" => std::process::abort(),
         "/spin" => loop {
