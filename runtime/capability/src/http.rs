@@ -10,7 +10,7 @@ mod wall;
 
 pub use bodies::{BodyFault, RequestBody};
 pub use call::{Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, StreamLimits};
-pub use errors::{answer_text, from_upstream, to_upstream};
+pub use errors::{AnswerBlame, answer_blame, answer_text, from_upstream, to_upstream};
 pub(crate) use outgoing::Outgoing;
 pub use outgoing::{Grant, Invoke, InvokeError};
 pub use reply::{Reply, ReplyBody, ReplyError};

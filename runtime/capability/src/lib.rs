@@ -21,8 +21,8 @@ mod state;
 
 pub use function::{Abi, Function, Grants, Instance, Refused};
 pub use http::{
-    BodyFault, Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Invoke, InvokeError,
-    Reply, ReplyBody, ReplyError, RequestBody, StreamLimits, Wall, answer_text,
+    AnswerBlame, BodyFault, Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Invoke,
+    InvokeError, Reply, ReplyBody, ReplyError, RequestBody, StreamLimits, Wall, answer_blame, answer_text,
 };
 pub use linkers::Linkers;
 pub use logging::{Level, Line, Logs};

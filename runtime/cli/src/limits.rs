@@ -14,6 +14,11 @@ pub(crate) const LINES_WAITING: usize = 4096;
 #[cfg(feature = "compile")]
 pub(crate) const QUIET: Duration = Duration::from_millis(100);
 
+/// How long installing may take before `rimward dev` says that it compiles: a component that was compiled before is loaded
+/// in milliseconds, one that carries an interpreter is compiled for 20 s.
+#[cfg(feature = "compile")]
+pub(crate) const COMPILING_SHOWN: Duration = Duration::from_secs(1);
+
 /// Changed files that `rimward dev` names; a branch switch changes hundreds.
 #[cfg(feature = "compile")]
 pub(crate) const CHANGES_SHOWN: usize = 3;

@@ -103,10 +103,23 @@ where
     let calling = function.function.call(&core.node.engine, instance, request, invocation, kept, on_close);
     let limits = StreamLimits { idle: function.limits.stream_idle, max: function.limits.stream_max };
     let replied = calling.reply(limits).await;
-    if fault.over_limit() {
-        return Err(Failure::BodyTooLarge { max: body_max });
+    match at_fault(&fault, body_max) {
+        Some(failure) => Err(failure),
+        None => {
+            fault.answered();
+            replied.map_err(Failure::Guest)
+        }
     }
-    replied.map_err(Failure::Guest)
+}
+
+/// What was wrong with the request's body, if that is why there is no good reply.
+fn at_fault(fault: &BodyFault, max: u64) -> Option<Failure> {
+    match () {
+        () if fault.is_answered() => None,
+        () if fault.over_limit() => Some(Failure::BodyTooLarge { max }),
+        () if fault.timed_out() => Some(Failure::BodyTimeout),
+        () => None,
+    }
 }
 
 /// A body that says it is too large is refused before the function is called.
@@ -220,7 +233,13 @@ impl Record {
             self.function.warm.give(self.core.index, Used { instance, uses: self.uses + 1, made: self.made });
         }
         let outcome = outcome.filter(|outcome| !(ended_by_guest(outcome) && self.body_fault.client_gone()));
-        let (outcome, status, cause) = describe(outcome, status);
+        let body_max = self.function.limits.request_body_bytes_max;
+        let (outcome, status, cause) = match at_fault(&self.body_fault, body_max) {
+            Some(failure) => {
+                (Outcome::Failed(failure.code().code), Some(failure.status()), Some(failure.to_string()))
+            }
+            None => describe(outcome, status),
+        };
         let duration = self.seen.arrived.elapsed();
         let function = &self.function;
         function.metrics.closed(status, outcome, &usage, duration);

@@ -2,7 +2,7 @@
 //! table: status, stable code, error type of RFC 9209, and the text. What the operator reads is the chain of causes.
 
 use http::StatusCode;
-use rimward_capability::GuestFailure;
+use rimward_capability::{AnswerBlame, GuestFailure, answer_blame, answer_text};
 
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,8 @@ pub enum Blame {
     Caller,
     /// The function's.
     Guest,
+    /// That of a service which the function called.
+    Upstream,
     /// The node's.
     Node,
 }
@@ -36,6 +38,9 @@ pub enum Failure {
         /// The limit.
         max: u64,
     },
+    /// The body stood still.
+    #[error("the request body stopped coming")]
+    BodyTimeout,
     /// The function or its tenant already runs as many invocations as it may.
     #[error("the {what} already runs as many invocations as it may")]
     Quota {
@@ -92,6 +97,7 @@ codes! {
     NO_ROUTE: Caller "rimward.caller.no-route" 404 "destination_not_found" "no function answers this host and path";
     METHOD: Caller "rimward.caller.method" 405 "http_request_error" "this path does not take this method";
     BODY_TOO_LARGE: Caller "rimward.caller.body-too-large" 413 "http_request_error" "the request body is too large";
+    BODY_TIMEOUT: Caller "rimward.caller.body-timeout" 408 "http_request_error" "the request body stopped coming";
     QUOTA: Caller "rimward.caller.quota" 429 "connection_limit_reached" "too many requests run at once";
     DEPTH: Guest "rimward.guest.depth" 508 "proxy_loop_detected" "functions call each other too deep";
     CPU: Guest "rimward.guest.cpu" 504 "http_response_timeout" "the function used up its CPU time";
@@ -102,6 +108,8 @@ codes! {
     NO_RESPONSE: Guest "rimward.guest.no-response" 500 "http_response_incomplete" "the function sent no response";
     ERROR: Guest "rimward.guest.error" 500 "proxy_internal_error" "the function answered with an error";
     STREAM: Guest "rimward.guest.stream" 504 "http_response_timeout" "the function's reply stood still";
+    UNREACHABLE: Upstream "rimward.upstream.unreachable" 502 "destination_unavailable" "a service that the function calls failed";
+    UPSTREAM_TIMEOUT: Upstream "rimward.upstream.timeout" 504 "http_response_timeout" "a service that the function calls did not answer in time";
     NO_APP: Node "rimward.node.no-app" 503 "destination_unavailable" "no app is installed yet";
     FULL: Node "rimward.node.full" 503 "connection_limit_reached" "the node is at its limit";
     STOPPING: Node "rimward.node.stopping" 503 "destination_unavailable" "the node is stopping";
@@ -116,6 +124,7 @@ impl Failure {
             Self::NoRoute => NO_ROUTE,
             Self::Method { .. } => METHOD,
             Self::BodyTooLarge { .. } => BODY_TOO_LARGE,
+            Self::BodyTimeout => BODY_TIMEOUT,
             Self::Quota { .. } => QUOTA,
             Self::Depth { .. } => DEPTH,
             Self::Guest(failure) => guest_code(failure),
@@ -130,9 +139,17 @@ impl Failure {
         StatusCode::from_u16(self.code().status).expect("the table has valid statuses")
     }
 
+    /// The error type of RFC 9209: that of the row, or more exactly what the function answered with.
+    pub(crate) fn proxy_error(&self) -> &'static str {
+        match self {
+            Self::Guest(GuestFailure::Answered(error)) => answer_text(error),
+            _ => self.code().proxy_error,
+        }
+    }
+
     /// Whether the function had been called when it failed: its own record tells of the end then.
     pub(crate) fn of_a_called_function(&self) -> bool {
-        matches!(self, Self::Guest(_) | Self::BodyTooLarge { .. })
+        matches!(self, Self::Guest(_) | Self::BodyTooLarge { .. } | Self::BodyTimeout)
     }
 
     /// Whether another attempt may find room.
@@ -149,7 +166,11 @@ pub(crate) fn guest_code(failure: &GuestFailure) -> Code {
         GuestFailure::Trap(_) => TRAP,
         GuestFailure::Exit(_) => EXIT,
         GuestFailure::NoResponse => NO_RESPONSE,
-        GuestFailure::Answered(_) => ERROR,
+        GuestFailure::Answered(error) => match answer_blame(error) {
+            AnswerBlame::Guest => ERROR,
+            AnswerBlame::UpstreamUnreachable => UNREACHABLE,
+            AnswerBlame::UpstreamTimeout => UPSTREAM_TIMEOUT,
+        },
         GuestFailure::Idle | GuestFailure::TooLong => STREAM,
         GuestFailure::PoolFull(_) => FULL,
         GuestFailure::Host(rimward_engine::Lost::Panicked) => PANIC,

@@ -37,7 +37,7 @@ pub(crate) fn problem(failure: &Failure, arrival: &Arrival) -> Reply {
     *reply.status_mut() = failure.status();
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, PROBLEM);
-    headers.insert(PROXY_STATUS, proxy_status(row.proxy_error, row.code));
+    headers.insert(PROXY_STATUS, proxy_status(failure.proxy_error(), row.code));
     if failure.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }

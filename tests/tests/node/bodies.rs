@@ -315,6 +315,10 @@ async fn a_body_is_taken_up_to_its_limit_and_not_a_byte_more() {
         streamed(1024).await.is(200).says("1024 bytes {}\n");
         streamed(1025).await.is(413).code("rimward.caller.body-too-large");
     }
+    node.metric("rimward_function_failures_total", "code=rimward.caller.body-too-large").is(4.0).await;
+    for ended in node.heard().ends(8).await.iter().filter(|ended| ended.status == Some(413)) {
+        assert_eq!(ended.outcome, rimward_node::Outcome::Failed("rimward.caller.body-too-large"));
+    }
 }
 
 #[tokio::test]

@@ -20,12 +20,15 @@ fn provoked(code: &str) -> Option<(App, &'static str, &'static str)> {
         "rimward.guest.exit" => (app("exits"), "GET", "/1"),
         "rimward.guest.no-response" => (app("no-response"), "GET", "/"),
         "rimward.guest.error" => (app("answers-error"), "GET", "/"),
+        "rimward.upstream.unreachable" => (app("answers-error"), "GET", "/refused"),
+        "rimward.upstream.timeout" => (app("answers-error"), "GET", "/late"),
         _ => return None,
     })
 }
 
 /// Rows that the tests named here bring about, or that nobody outside can.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("rimward.caller.body-timeout", "the client waits for longer than a test may"),
     ("rimward.caller.bad-request", "requests::a_request_must_be_for_one_host"),
     ("rimward.caller.quota", "admission"),
     ("rimward.guest.depth", "the tests of functions that call each other"),
@@ -69,6 +72,16 @@ async fn blame_is_in_the_code_and_in_the_class_of_the_status() {
     for row in CODES {
         let class = row.status / 100;
         assert_eq!(class == 4, row.blame == Blame::Caller, "{}", row.code);
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_a_function_passes_on_keeps_its_type() {
+    let node = node().app("answers-error").start().await;
+    for (path, error) in [("/refused", "connection_refused"), ("/late", "http_response_timeout")] {
+        let answer = node.get(path).await;
+        let status = answer.header("proxy-status").expect("the node made the reply");
+        assert!(status.contains(&format!("error={error}")), "{status}");
     }
 }
 

@@ -30,12 +30,29 @@ pub struct RequestBody<B> {
 pub struct BodyFault {
     over_limit: AtomicBool,
     client_gone: AtomicBool,
+    timed_out: AtomicBool,
+    answered: AtomicBool,
 }
 
 impl BodyFault {
     /// It had more bytes than it may have.
     pub fn over_limit(&self) -> bool {
         self.over_limit.load(Relaxed)
+    }
+
+    /// It stood still for longer than it may.
+    pub fn timed_out(&self) -> bool {
+        self.timed_out.load(Relaxed)
+    }
+
+    /// From here on it is told to the guest only: the caller has the head of a reply.
+    pub fn answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
+    /// Whether the caller has the head of a reply.
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Relaxed)
     }
 
     /// It broke off.
@@ -73,6 +90,7 @@ where
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
             ready!(this.poll_idle(cx));
+            this.fault.timed_out.store(true, Relaxed);
             return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
         };
         this.wall.go_on();

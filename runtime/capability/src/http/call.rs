@@ -93,7 +93,7 @@ pub enum GuestFailure {
     NoResponse,
     /// It answered with an error instead of a response.
     #[error("the function answered with an error")]
-    Answered(#[source] Error),
+    Answered(#[source] Arc<Error>),
     /// There was no room for another instance.
     #[error("there is no room for another instance")]
     PoolFull(#[source] wasmtime::Error),
@@ -394,7 +394,7 @@ impl Call {
                     Err(frame) => return Poll::Ready(self.ended(frame.into_trailers().ok())),
                 },
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error))));
+                    return Poll::Ready(Err(self.running.failure_or(GuestFailure::answered(error))));
                 }
                 Poll::Ready(None) if self.running.is_ending() => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(self.ended(None)),
@@ -418,7 +418,7 @@ impl Call {
         match Pin::new(&mut self.head).poll(cx) {
             Poll::Ready(Ok(Ok(response))) => Poll::Ready(Ok(response)),
             Poll::Ready(Ok(Err(error))) => {
-                Poll::Ready(Err(self.running.failure_or(GuestFailure::Answered(error))))
+                Poll::Ready(Err(self.running.failure_or(GuestFailure::answered(error))))
             }
             Poll::Ready(Err(_never_sent)) if self.running.run.is_none() => {
                 Poll::Ready(Err(self.running.failure_or(GuestFailure::NoResponse)))
@@ -484,7 +484,7 @@ impl Running {
     pub(super) fn unfinished(&mut self) -> Option<GuestFailure> {
         match self.run {
             Some(_) => None,
-            None => Some(self.failure_or(GuestFailure::Answered(Error::HttpResponseIncomplete))),
+            None => Some(self.failure_or(GuestFailure::answered(Error::HttpResponseIncomplete))),
         }
     }
 
@@ -563,6 +563,10 @@ fn classify(error: wasmtime::Error, usage: &Usage) -> Option<GuestFailure> {
 }
 
 impl GuestFailure {
+    pub(super) fn answered(error: Error) -> Self {
+        Self::Answered(Arc::new(error))
+    }
+
     /// The same failure for a second reader. What lies under it goes to the first only.
     pub(super) fn again(&self) -> Self {
         let text = |error: &wasmtime::Error| wasmtime::format_err!("{error:#}");
@@ -573,7 +577,7 @@ impl GuestFailure {
             Self::Trap(error) => Self::Trap(text(error)),
             Self::Exit(status) => Self::Exit(*status),
             Self::NoResponse => Self::NoResponse,
-            Self::Answered(error) => Self::Answered(Error::InternalError(Some(error.to_string()))),
+            Self::Answered(error) => Self::Answered(error.clone()),
             Self::PoolFull(error) => Self::PoolFull(text(error)),
             Self::Idle => Self::Idle,
             Self::TooLong => Self::TooLong,

@@ -1,5 +1,6 @@
 //! Between the error types of the two sides: outgoing calls ([`rimward_upstream::Error`]) and `wasi:http`, whose cases are
-//! the error types of RFC 9209. A match without `_` in each direction that can lose something.
+//! the error types of RFC 9209.
+//! What a guest reads of a failed call is a match without `_`: no case of ours is lost.
 
 use rimward_upstream::Error as Upstream;
 use std::sync::Arc;
@@ -51,6 +52,41 @@ fn guests_own(cause: &rimward_upstream::Cause) -> Option<Error> {
     match cause.downcast_ref::<Error>()? {
         Error::HttpRequestBodySize(size) => Some(Error::HttpRequestBodySize(*size)),
         _ => None,
+    }
+}
+
+/// Whose failure it is that a function answered with this error: it may only pass on what an upstream did to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerBlame {
+    /// The function's own, or it is not to be told.
+    Guest,
+    /// An upstream could not be reached, or broke off.
+    UpstreamUnreachable,
+    /// An upstream took too long.
+    UpstreamTimeout,
+}
+
+/// Reads the blame from an error that a function answered with.
+pub fn answer_blame(error: &Error) -> AnswerBlame {
+    match error {
+        Error::DnsTimeout
+        | Error::ConnectionTimeout
+        | Error::ConnectionReadTimeout
+        | Error::ConnectionWriteTimeout
+        | Error::HttpResponseTimeout => AnswerBlame::UpstreamTimeout,
+        Error::DnsError { .. }
+        | Error::DestinationNotFound
+        | Error::DestinationUnavailable
+        | Error::DestinationIpUnroutable
+        | Error::ConnectionRefused
+        | Error::ConnectionTerminated
+        | Error::TlsProtocolError
+        | Error::TlsCertificateError
+        | Error::TlsAlertReceived { .. }
+        | Error::HttpResponseIncomplete
+        | Error::HttpResponseHeaderSectionSize(_)
+        | Error::HttpResponseBodySize(_) => AnswerBlame::UpstreamUnreachable,
+        _ => AnswerBlame::Guest,
     }
 }
 

@@ -98,7 +98,7 @@ impl Streaming {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                let failure = running.failure_or(GuestFailure::Answered(error));
+                let failure = running.failure_or(GuestFailure::answered(error));
                 self.cut(failure)
             }
             Poll::Ready(None) if running.is_ending() => Poll::Pending,

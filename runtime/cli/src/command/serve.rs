@@ -23,7 +23,7 @@ use std::time::Duration;
 ///
 /// Without APP, serves the apps of node.toml. With APP, serves that one: an app's folder, or a
 /// component, which then answers every path; node.toml is read only if --config names it, stores are in memory unless
-/// --state names a folder, and metrics are served only where --ops-listen says.
+/// a state folder is named, and metrics are served only where an address for them is named.
 ///
 /// Prints one line on standard output when it is ready; the log goes to standard error, as `[log]` in node.toml says.
 /// SIGTERM or Ctrl-C lets open requests finish, at most for the time of --drain; a second one ends it at once.
@@ -124,10 +124,11 @@ fn plan_one(arguments: &Arguments, app: PathBuf) -> Result<Plan> {
     file.apps.clear();
     let mut file = node_file::with_environment(file)?;
     override_file(&mut file, arguments);
-    let durable = arguments.state.as_deref();
-    keep_in(&mut file, &durable.map_or_else(local::scratch, Path::to_owned));
+    let named = (file.node.state != Path::new(manifest_limits::NODE_STATE)).then(|| file.node.state.clone());
+    let durable = arguments.state.clone().or(named);
+    keep_in(&mut file, &durable.clone().unwrap_or_else(local::scratch));
     Ok(Plan {
-        admin: durable.map(|_| file.admin_socket()),
+        admin: durable.is_some().then(|| file.admin_socket()),
         state: if durable.is_some() { StateChoice::Durable } else { StateChoice::Memory },
         apps: vec![(app, local::as_declared())],
         drain: drain(arguments),
@@ -162,6 +163,14 @@ async fn serve(plan: &Plan, node: Arc<Node>, format: Format) -> Result<Verdict> 
         installed = install_all(&node, plan) => installed?,
         () = stop.asked() => return Ok(Verdict::Good),
     };
+    if plan.apps.is_empty() {
+        tracing::warn!(
+            "no app is configured, so every request is answered with 503: add `[[app]]` to node.toml"
+        );
+        if Path::new("rimward.toml").exists() {
+            tracing::warn!("`rimward serve .` serves the app in this folder");
+        }
+    }
     report(&ready(plan, &node, installed), format)?;
     stop.asked().await;
     tracing::info!("asked to stop: finishing open requests");

@@ -102,7 +102,7 @@ fn app_text(app: &App, out: &mut dyn Write) -> io::Result<()> {
         let name = function.id.rsplit('/').next().unwrap_or(&function.id);
         writeln!(
             out,
-            "  {name}: {} requests, {} running, {}, up to {}, {} ms CPU, {} ms",
+            "  {name}: {} requests, {} running, {}; at most {} of memory, {} ms of CPU, {} ms to answer",
             function.requests,
             function.running,
             function.abi,

@@ -34,7 +34,9 @@ pub enum StartError {
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
     /// The compile cache cannot be used.
-    #[error("the compile cache cannot be used")]
+    #[error(
+        "the compile cache cannot be used: its folder is `node.cache` (`RIMWARD_CACHE`), its key lies in `node.state` (`RIMWARD_STATE`)"
+    )]
     Cache(#[from] CacheError),
     /// The engine did not start.
     #[error("the engine did not start")]

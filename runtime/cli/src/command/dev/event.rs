@@ -38,6 +38,8 @@ pub(super) enum Event<'a> {
     Warning { error: ErrorReport },
     /// What was built is what serves already.
     Unchanged { revision: &'a str },
+    /// Components are being made into machine code, and it takes a while.
+    Compiling,
     /// A revision serves.
     Serving {
         app: &'a Name,

@@ -3,6 +3,7 @@
 
 use super::event::{Event, Events, Milliseconds};
 use super::watch::{Changes, Watch};
+use crate::limits::COMPILING_SHOWN;
 use crate::local;
 use crate::shell::{self, Step};
 use anyhow::{Result, bail};
@@ -12,6 +13,7 @@ use rimward_node::Node;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -96,7 +98,15 @@ impl Session {
             self.events.tell(&Event::Unchanged { revision: &revision });
             return Ok(());
         }
-        let installed = self.node.install(bundle, local::as_declared()).await.map_err(local::to_author)?;
+        let mut installing = pin!(self.node.install(bundle, local::as_declared()));
+        let installed = match tokio::time::timeout(COMPILING_SHOWN, installing.as_mut()).await {
+            Ok(installed) => installed,
+            Err(_) => {
+                self.events.tell(&Event::Compiling);
+                installing.await
+            }
+        };
+        let installed = installed.map_err(local::to_author)?;
         self.events.tell(&Event::serving(&self.app.name, &installed));
         self.revision = Some(revision);
         Ok(())

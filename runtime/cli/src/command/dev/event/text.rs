@@ -43,6 +43,7 @@ impl Report for Event<'_> {
             Self::Unchanged { revision } => {
                 line!(out, DIM, "unchanged", "{} is what serves already", short(revision))
             }
+            Self::Compiling => line!(out, DIM, "compiling", "to machine code, once for each new component"),
             Self::Serving { .. } => self.serving_text(out),
             Self::Request { .. } => self.request_text(out),
             Self::Log { function, level, text, .. } => {
