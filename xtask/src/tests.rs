@@ -69,15 +69,14 @@ fn tests(arguments: &Arguments) -> Vec<(&'static str, Command)> {
             test.args(side_by_side).args(if arguments.slow { [].as_slice() } else { &["--skip", "slow::"] });
             test
         };
-        vec![
-            ("tests", test(&["--skip", "heavy::"])),
-            ("tests that need the machine for themselves", test(&["heavy::", "--test-threads=1"])),
-        ]
+        match arguments.filters.is_empty() {
+            true => vec![
+                ("tests", test(&["--skip", "heavy::"])),
+                ("tests that need the machine for themselves", test(&["heavy::", "--test-threads=1"])),
+            ],
+            false => vec![("tests", test(&[]))],
+        }
     };
-    // Further filters would add to `heavy::` and not narrow it.
-    if !arguments.filters.is_empty() {
-        commands.truncate(1);
-    }
     for (_, command) in &mut commands {
         command.args(&arguments.filters);
     }

@@ -93,10 +93,16 @@ impl Compiler {
             How::Child { program, arguments, limits } => {
                 let mut command = Command::new(program);
                 command.args(arguments).arg(generation.name()).env_clear();
+                // On many cores, threads and their arenas would use up the address space that the child may have.
+                command.env("RAYON_NUM_THREADS", compile_threads().to_string()).env("MALLOC_ARENA_MAX", "2");
                 in_child(command, wasm, *limits).map_err(CompileError::Io)?
             }
         }
     }
+}
+
+fn compile_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(limits::COMPILE_THREADS)
 }
 
 fn precompile(generation: Generation, wasm: &[u8]) -> Result<Vec<u8>, CompileError> {

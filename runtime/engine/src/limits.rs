@@ -88,6 +88,9 @@ pub const COMPILE_WALL: Duration = Duration::from_secs(900);
 /// Address space of a compiling process, bytes.
 pub const COMPILE_MEMORY_BYTES: u64 = 1536 << 20;
 
+/// Threads of a compiling process: each needs room within [`COMPILE_MEMORY_BYTES`].
+pub const COMPILE_THREADS: usize = 4;
+
 /// Niceness of a compiling process. A node that compiles goes on serving, and one that is busy still gets to compile: this
 /// is a tenth of a normal process' share, where the lowest priority would be a seventieth, and no component would be
 /// ready within [`COMPILE_WALL`].

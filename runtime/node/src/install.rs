@@ -237,10 +237,13 @@ impl Install<'_> {
     ) -> Result<Grants, InstallError> {
         let function = &self.bundle.app.functions[name];
         let refused = |reason: String| InstallError::Grant { function: name.clone(), reason };
-        let hosts = function
-            .hosts
-            .iter()
-            .map(|host| host.to_string().parse::<HostPattern>().map_err(|error| refused(error.to_string())));
+        let hosts = function.hosts.iter().map(|host| {
+            let pattern = match host {
+                rimward_manifest::HostPattern::Any => "*:*".to_owned(),
+                origin @ rimward_manifest::HostPattern::Origin { .. } => origin.to_string(),
+            };
+            pattern.parse::<HostPattern>().map_err(|error| refused(error.to_string()))
+        });
         let mut values = function.config.clone();
         for (key, value) in &self.placement.bind.config {
             values.entry(key.clone()).and_modify(|declared| declared.clone_from(value));

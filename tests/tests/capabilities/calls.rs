@@ -66,6 +66,8 @@ async fn private_addresses_are_prohibited_even_where_every_host_is_granted() {
         let origin = rest.split('/').next().expect("it has a host");
         let granted = app("call").with(&format!("hosts = [\"{scheme}://{origin}\"]"));
         check_refused(granted, &url, "DestinationIpProhibited").await;
+        // Every origin is every port too, and no more addresses.
+        check_refused(app("call").with(r#"hosts = ["*"]"#), &url, "DestinationIpProhibited").await;
     }
     assert_eq!(listens.connections(), 0);
 }
