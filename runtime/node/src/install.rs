@@ -1,4 +1,4 @@
-//! The one way in: `dev`, `serve` and a deploy all hand over a bundle here. Verify, compile, link, warm, replace the
+//! The one way in: `dev`, `serve` and a deploy all hand over a bundle here. Verify, compile, link, replace the
 //! snapshot; requests that are under way finish on the revision they began with. Whatever is wrong leaves what was
 //! there serving.
 

@@ -28,7 +28,7 @@ use rimward_store::Stores;
 use rimward_upstream::ClientConfig;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -110,6 +110,8 @@ pub(crate) struct Shared {
     routes: ArcSwap<Routes>,
     apps: Mutex<Apps>,
     started: Instant,
+    /// What is to be served from the start is there.
+    loaded: AtomicBool,
 }
 
 type Apps = BTreeMap<(Name, Name), Placed>;
@@ -158,6 +160,11 @@ impl Node {
     /// Puts a bundle into service, replacing what its app had. Requests under way finish on what they began with.
     pub async fn install(&self, bundle: Bundle, placement: Placement) -> Result<Installed, InstallError> {
         install(&self.shared, bundle, placement).await
+    }
+
+    /// What is to be served from the start has been installed: from now on `/readyz` says so.
+    pub fn loaded(&self) {
+        self.shared.loaded.store(true, Relaxed);
     }
 
     /// Calls one function without a connection. The reply is collected.
@@ -293,6 +300,10 @@ impl Shared {
 
     pub(crate) fn state(&self) -> NodeState {
         if *self.drain.borrow() { NodeState::Draining } else { NodeState::Serving }
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded.load(Relaxed)
     }
 
     fn find(&self, id: &FunctionId) -> Option<Arc<Deployed>> {

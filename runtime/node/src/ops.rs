@@ -69,6 +69,9 @@ fn reply(node: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         "/metrics" => text(StatusCode::OK, OPEN_METRICS, node.metrics.text(&node.admission)),
         "/livez" => text(StatusCode::OK, TEXT, "alive\n".to_owned()),
         "/readyz" => match node.state() {
+            NodeState::Serving if !node.is_loaded() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "loading apps\n".to_owned())
+            }
             NodeState::Serving => text(StatusCode::OK, TEXT, "ready\n".to_owned()),
             NodeState::Draining => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
         },

@@ -7,6 +7,8 @@ use std::time::Duration;
 async fn health_says_whether_the_node_takes_requests() {
     let node = node().app("hello").start().await;
     assert_eq!(node.ops("/livez").await, (200, "alive\n".to_owned()));
+    assert_eq!(node.ops("/readyz").await, (503, "loading apps\n".to_owned()));
+    node.node().loaded();
     assert_eq!(node.ops("/readyz").await, (200, "ready\n".to_owned()));
     node.drain(Duration::ZERO).await;
     assert_eq!(node.ops("/livez").await, (200, "alive\n".to_owned()));

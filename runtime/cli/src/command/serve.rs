@@ -163,6 +163,7 @@ async fn serve(plan: &Plan, node: Arc<Node>, format: Format) -> Result<Verdict> 
         installed = install_all(&node, plan) => installed?,
         () = stop.asked() => return Ok(Verdict::Good),
     };
+    node.loaded();
     if plan.apps.is_empty() {
         tracing::warn!(
             "no app is configured, so every request is answered with 503: add `[[app]]` to node.toml"

@@ -19,7 +19,7 @@ use rimward_upstream::{ClientConfig, ClientError, Roots};
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -211,6 +211,7 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
         routes: ArcSwap::default(),
         apps: Mutex::default(),
         started: Instant::now(),
+        loaded: AtomicBool::new(false),
         file,
     })
 }

@@ -109,6 +109,7 @@ impl Session {
         let installed = installed.map_err(local::to_author)?;
         self.events.tell(&Event::serving(&self.app.name, &installed));
         self.revision = Some(revision);
+        self.node.loaded();
         Ok(())
     }
 }
