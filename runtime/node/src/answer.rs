@@ -103,7 +103,8 @@ where
     let calling = function.function.call(&core.node.engine, instance, request, invocation, kept, on_close);
     let limits = StreamLimits { idle: function.limits.stream_idle, max: function.limits.stream_max };
     let replied = calling.reply(limits).await;
-    match at_fault(&fault, body_max) {
+    let status = replied.as_ref().ok().map(http::Response::status);
+    match at_fault(&fault, body_max, status) {
         Some(failure) => Err(failure),
         None => {
             fault.answered();
@@ -112,12 +113,14 @@ where
     }
 }
 
-/// What was wrong with the request's body, if that is why there is no good reply.
-fn at_fault(fault: &BodyFault, max: u64) -> Option<Failure> {
+/// What was wrong with the request's body, if that is why there is no good reply. A function may make something of a body
+/// that stopped coming; what it says of its own failure is not the point then.
+fn at_fault(fault: &BodyFault, max: u64, status: Option<http::StatusCode>) -> Option<Failure> {
+    let failed = status.is_none_or(|status| status.is_server_error());
     match () {
         () if fault.is_answered() => None,
         () if fault.over_limit() => Some(Failure::BodyTooLarge { max }),
-        () if fault.timed_out() => Some(Failure::BodyTimeout),
+        () if fault.timed_out() && failed => Some(Failure::BodyTimeout),
         () => None,
     }
 }
@@ -234,7 +237,7 @@ impl Record {
         }
         let outcome = outcome.filter(|outcome| !(ended_by_guest(outcome) && self.body_fault.client_gone()));
         let body_max = self.function.limits.request_body_bytes_max;
-        let (outcome, status, cause) = match at_fault(&self.body_fault, body_max) {
+        let (outcome, status, cause) = match at_fault(&self.body_fault, body_max, status) {
             Some(failure) => {
                 (Outcome::Failed(failure.code().code), Some(failure.status()), Some(failure.to_string()))
             }
@@ -296,4 +299,28 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use rimward_capability::limits::REQUEST_IDLE;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_coming_is_the_callers_fault_unless_the_function_coped() {
+        let fault = Arc::<BodyFault>::default();
+        let never = StreamBody::new(stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>());
+        let wall = Wall::start(Duration::from_secs(1));
+        let started = tokio::time::Instant::now();
+        RequestBody::new(never, 10, wall, fault.clone()).collect().await.unwrap_err();
+        assert_eq!(started.elapsed(), REQUEST_IDLE);
+        let code = |status| at_fault(&fault, 10, status).map(|failure| failure.code().status);
+        assert_eq!((code(None), code(Some(http::StatusCode::BAD_GATEWAY))), (Some(408), Some(408)));
+        assert_eq!(code(Some(http::StatusCode::OK)), None);
+        fault.answered();
+        assert_eq!(code(None), None, "the caller has its reply");
+    }
 }
