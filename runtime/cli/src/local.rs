@@ -20,7 +20,8 @@ pub(crate) fn start(
     state: StateChoice,
     observer: Arc<dyn Observer>,
 ) -> Result<Node> {
-    let options = Options { file, profile, state, compiler: crate::compiler::child(), observer };
+    let compiler = crate::compiler::child(&file.compile);
+    let options = Options { file, profile, state, compiler, observer };
     Ok(Node::start(options)?)
 }
 

@@ -71,7 +71,8 @@ pub enum CompileError {
 }
 
 impl Compiler {
-    /// Compiles in a child process: `program arguments.. GENERATION`, which is to call [`compile_stdio`].
+    /// Compiles in a child process: `program arguments.. GENERATION CPU_SECONDS MEMORY_BYTES`, which is to call
+    /// [`compile_stdio`] with these.
     pub fn child(program: PathBuf, arguments: Vec<OsString>, limits: ChildLimits) -> Self {
         Self { how: How::Child { program, arguments, limits }, turn: Mutex::new(()) }
     }
@@ -93,6 +94,7 @@ impl Compiler {
             How::Child { program, arguments, limits } => {
                 let mut command = Command::new(program);
                 command.args(arguments).arg(generation.name()).env_clear();
+                command.arg(limits.cpu.as_secs().to_string()).arg(limits.memory_bytes.to_string());
                 // On many cores, threads and their arenas would use up the address space that the child may have.
                 command.env("RAYON_NUM_THREADS", compile_threads().to_string()).env("MALLOC_ARENA_MAX", "2");
                 in_child(command, wasm, *limits).map_err(CompileError::Io)?

@@ -75,6 +75,13 @@ pub const ADMIN_SOCKET: &str = "admin.sock";
 pub const TENANT: &str = "default";
 /// Invocations at once on the whole node: past 100 to 200 pooled instances throughput no longer grows.
 pub const NODE_CONCURRENCY: u32 = 128;
+/// CPU time for compiling one component: one with a JavaScript interpreter takes 20 s on a server, ten times that on a
+/// board.
+pub const COMPILE_CPU: Duration = Duration::from_secs(600);
+/// Time for compiling one component, while the node goes on serving.
+pub const COMPILE_WALL: Duration = Duration::from_secs(900);
+/// Address space of the process that compiles, in bytes.
+pub const COMPILE_MEMORY: u64 = 1536 * 1024 * 1024;
 /// Requests that wait for a permit: two rounds of the node's concurrency.
 pub const NODE_QUEUE: u32 = 256;
 /// How long a request waits for a permit: a client that waits longer is better told to try again.

@@ -57,6 +57,8 @@ pub struct NodeFile {
     pub log: Log,
     /// What the node as a whole takes on.
     pub limits: NodeLimits,
+    /// What compiling one component may take.
+    pub compile: Compile,
 }
 
 /// The node as a whole.
@@ -74,6 +76,8 @@ pub struct Node {
     /// Whether components of `wasi:http` 0.3 are served.
     #[serde(rename = "wasi-http-03")]
     pub wasi_http_03: bool,
+    /// Whether the native stack that a guest runs on is cleared before the next one gets it.
+    pub stack_zeroing: bool,
 }
 
 /// TLS listeners and their certificates.
@@ -260,6 +264,18 @@ pub struct NodeLimits {
     pub connections: NonZeroU32,
 }
 
+/// What compiling one component may take, in its process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compile {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Time.
+    pub wall: Duration,
+    /// Address space.
+    pub memory: Bytes,
+}
+
 impl NodeFile {
     /// What `text` declares, or every problem in it. Relative paths stay relative.
     pub fn parse(text: &str) -> Result<Self, Problems> {
@@ -335,6 +351,7 @@ impl Default for NodeFile {
             apps: Vec::new(),
             log: Log::default(),
             limits: NodeLimits::default(),
+            compile: Compile::default(),
         }
     }
 }
@@ -347,6 +364,7 @@ impl Default for Node {
             listen: vec![limits::NODE_LISTEN.parse().expect("the default is an address")],
             cores: None,
             wasi_http_03: false,
+            stack_zeroing: false,
         }
     }
 }
@@ -365,6 +383,16 @@ impl Default for NodeLimits {
             queue_wait: Duration::constant(limits::NODE_QUEUE_WAIT),
             memory: None,
             connections: NonZeroU32::new(limits::NODE_CONNECTIONS).expect("the default is not zero"),
+        }
+    }
+}
+
+impl Default for Compile {
+    fn default() -> Self {
+        Self {
+            cpu: Duration::constant(limits::COMPILE_CPU),
+            wall: Duration::constant(limits::COMPILE_WALL),
+            memory: Bytes::new(limits::COMPILE_MEMORY).expect("the default is a size"),
         }
     }
 }

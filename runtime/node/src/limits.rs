@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// File descriptors that client connections leave for upstreams, stores, logs and compiling.
+pub const DESCRIPTORS_KEPT: u64 = 512;
+
 /// How long a client may take to send the head of a request. Slower ones hold a connection on purpose.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 

@@ -1,21 +1,31 @@
-//! `rimward compile-component GENERATION`: compiles the component on standard input and writes the code to standard
+//! `rimward compile-component GENERATION CPU_S MEMORY_BYTES`: compiles the component on standard input and writes the code to standard
 //! output. Started by a node, in a process with limits of its own; hidden, because people have no use for it. Exit
 //! status 1 and the reason on standard error when the component is refused.
 
 use super::Verdict;
 use anyhow::{Context, Result};
 use rimward_engine::{ChildLimits, CompileError, Generation, compile_stdio};
+use std::time::Duration;
 
 #[derive(clap::Args)]
 #[command(hide = true)]
 pub(crate) struct Arguments {
     /// The engine that is to run it: `plain` or `concurrent`
     generation: String,
+    /// CPU time that it may take, seconds
+    cpu_s: u64,
+    /// Address space that it may take, bytes
+    memory_bytes: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Verdict> {
     let generation = Generation::parse(&arguments.generation).context("there is no such generation")?;
-    match compile_stdio(generation, ChildLimits::default()) {
+    let limits = ChildLimits {
+        cpu: Duration::from_secs(arguments.cpu_s),
+        memory_bytes: arguments.memory_bytes,
+        ..ChildLimits::default()
+    };
+    match compile_stdio(generation, limits) {
         Ok(()) => Ok(Verdict::Good),
         // The node shows the reason as the cause of its own error, so it stands alone.
         Err(CompileError::Refused(reason)) => {

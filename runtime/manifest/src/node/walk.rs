@@ -8,8 +8,8 @@ use serde::Serializer;
 use toml::de::DeValue;
 
 use super::{
-    Admin, AppEntry, Bind, Certificate, Log, LogFormat, LogLevel, LogRequests, Node, NodeFile, NodeLimits,
-    Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
+    Admin, AppEntry, Bind, Certificate, Compile, Log, LogFormat, LogLevel, LogRequests, Node, NodeFile,
+    NodeLimits, Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
 };
 use crate::document::Table;
 use crate::function_limits::Limits;
@@ -39,6 +39,7 @@ pub(super) fn node_file(root: &mut Table<'_>) -> Option<NodeFile> {
         apps: root.tables("app", |table| app(table, &known)),
         log: root.table("log", log).unwrap_or_default(),
         limits: root.table("limits", limits).unwrap_or_default(),
+        compile: root.table("compile", compile).unwrap_or_default(),
         tenants: if tenants.is_empty() { default.tenants } else { tenants },
         secrets,
     })
@@ -75,6 +76,7 @@ fn node(table: &mut Table<'_>, has_tls: bool) -> Option<Node> {
         listen: listen.unwrap_or(default.listen),
         cores: table.optional("cores"),
         wasi_http_03: table.optional("wasi-http-03").unwrap_or(default.wasi_http_03),
+        stack_zeroing: table.optional("stack-zeroing").unwrap_or(default.stack_zeroing),
     })
 }
 
@@ -110,6 +112,15 @@ fn limits(table: &mut Table<'_>) -> Option<NodeLimits> {
         queue_wait: table.optional("queue-wait").unwrap_or(default.queue_wait),
         memory: table.optional("memory"),
         connections: table.optional("connections").unwrap_or(default.connections),
+    })
+}
+
+fn compile(table: &mut Table<'_>) -> Option<Compile> {
+    let default = Compile::default();
+    Some(Compile {
+        cpu: table.optional("cpu").unwrap_or(default.cpu),
+        wall: table.optional("wall").unwrap_or(default.wall),
+        memory: table.optional("memory").unwrap_or(default.memory),
     })
 }
 

@@ -8,11 +8,12 @@ use rimward_manifest::{FileAt, HostName, LogFormat, LogLevel, LogRequests, Name,
 /// Every key that this version reads.
 pub(crate) const WHOLE: &str = r#"
 [node]
-state        = "/s"
-cache        = "/c"
-listen       = ["127.0.0.1:8080", "[::1]:8080"]
-cores        = 2
-wasi-http-03 = true
+state         = "/s"
+cache         = "/c"
+listen        = ["127.0.0.1:8080", "[::1]:8080"]
+cores         = 2
+wasi-http-03  = true
+stack-zeroing = true
 
 [tls]
 listen = ["0.0.0.0:8443"]
@@ -68,6 +69,11 @@ queue       = 0
 queue-wait  = "1s"
 memory      = "512MiB"
 connections = 1000
+
+[compile]
+cpu    = "60s"
+wall   = "90s"
+memory = "512MiB"
 "#;
 
 fn whole() -> NodeFile {
@@ -80,7 +86,7 @@ fn every_key_of_the_node_is_read() {
     assert_eq!((file.node.state.as_path(), file.node.cache.as_path()), (Path::new("/s"), Path::new("/c")));
     assert_eq!(file.node.listen, ["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()]);
     assert_eq!(file.node.cores.unwrap().get(), 2);
-    assert!(file.node.wasi_http_03);
+    assert!(file.node.wasi_http_03 && file.node.stack_zeroing);
     let tls = file.tls.as_ref().unwrap();
     assert_eq!(tls.listen, ["0.0.0.0:8443".parse().unwrap()]);
     assert_eq!(tls.certificates.len(), 2);
@@ -93,6 +99,9 @@ fn every_key_of_the_node_is_read() {
     assert_eq!(file.limits.queue_wait.get(), Duration::from_secs(1));
     assert_eq!(file.limits.memory.unwrap().get(), 512 << 20);
     assert_eq!(file.limits.connections.get(), 1000);
+    assert_eq!(file.compile.cpu.get(), Duration::from_secs(60));
+    assert_eq!(file.compile.wall.get(), Duration::from_secs(90));
+    assert_eq!(file.compile.memory.get(), 512 << 20);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{CorePort, Node, Options, Profile, Shared, StateChoice, THIS_CORE};
 use crate::admission::Admission;
 use crate::connection::{self, Handed, Transport};
 use crate::core::Core;
-use crate::limits::CORE_STACK_BYTES;
+use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT};
 use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::revision::WarmRoom;
@@ -12,7 +12,9 @@ use crate::tls::{Certificates, TlsError};
 use crate::{Addresses, ops};
 use arc_swap::ArcSwap;
 use rimward_capability::Linkers;
-use rimward_engine::{Cache, CacheError, Engine, EngineError, Machine, PoolSize, Pooling, Settings};
+use rimward_engine::{
+    Cache, CacheError, Engine, EngineError, Machine, PoolSize, Pooling, Settings, StackZeroing,
+};
 use rimward_manifest::{Name, NodeFile, Tenant};
 use rimward_store::Stores;
 use rimward_upstream::{ClientConfig, ClientError, Roots};
@@ -186,6 +188,14 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
             "this machine holds fewer instances than `limits.concurrency` asks for"
         );
     }
+    let connections = connections(file.limits.connections.get(), descriptors());
+    if connections < file.limits.connections.get() {
+        tracing::warn!(
+            wanted = file.limits.connections.get(),
+            connections,
+            "this process may open fewer files than `limits.connections` asks for: raise `ulimit -n` or LimitNOFILE="
+        );
+    }
     let quota = |(name, tenant): (&Name, &Tenant)| {
         let permits = tenant.limits.concurrency?;
         Some((name.clone(), Arc::new(Semaphore::new(permits.get() as usize))))
@@ -198,7 +208,7 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
         tenants,
         warm_room: WarmRoom::new(warm as usize),
         admission: Admission::new(permits, file.limits.queue, file.limits.queue_wait.get()),
-        connections: Arc::new(Semaphore::new(file.limits.connections.get() as usize)),
+        connections: Arc::new(Semaphore::new(connections as usize)),
         metrics: Metrics::new(),
         observer: options.observer,
         stores,
@@ -216,11 +226,26 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
     })
 }
 
+/// Files that this process may have open.
+fn descriptors() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Client connections that there are descriptors for: some are kept for upstreams, stores and whatever else a node opens,
+/// so that clients cannot take them all.
+fn connections(wanted: u32, descriptors: u64) -> u32 {
+    let kept = DESCRIPTORS_KEPT.min(descriptors / 2);
+    wanted.min(u32::try_from(descriptors - kept).unwrap_or(u32::MAX)).max(1)
+}
+
 /// Room for every permit, and for some instances that wait for their next use.
 fn engine_settings(file: &NodeFile, profile: Profile, cores: usize) -> Settings {
     let mut settings = Settings::default();
     if let Some(memory) = file.limits.memory {
         settings.memory_budget_bytes = memory.get();
+    }
+    if file.node.stack_zeroing {
+        settings.stack_zeroing = StackZeroing::On;
     }
     settings.concurrent = file.node.wasi_http_03 || profile == Profile::Dev;
     let wanted = file.limits.concurrency.get().saturating_add(warm_wanted(file.limits.concurrency.get()));
@@ -317,5 +342,14 @@ mod tests {
         assert_eq!(shares(Pooling::Slots(80), 128), (64, 16));
         assert_eq!(shares(Pooling::Slots(4), 1), (1, 3));
         assert_eq!(shares(Pooling::OnDemand, 128), (128, 32));
+    }
+
+    #[test]
+    fn clients_do_not_get_every_descriptor() {
+        assert_eq!(connections(4096, u64::MAX), 4096);
+        assert_eq!(connections(4096, 4096 + DESCRIPTORS_KEPT), 4096);
+        assert_eq!(connections(4096, 4095 + DESCRIPTORS_KEPT), 4095);
+        assert_eq!(connections(4096, 256), 128);
+        assert_eq!(connections(4096, 1), 1);
     }
 }

@@ -34,7 +34,11 @@ fn memory(memory_bytes: u64) -> Finding {
 
 /// What the engine really gets: the kernel may grant less address space than the machine's size suggests.
 fn pool(machine: &Machine) -> Finding {
-    let engine = Engine::new(&Settings::default(), Cache::none(), crate::compiler::child());
+    let engine = Engine::new(
+        &Settings::default(),
+        Cache::none(),
+        crate::compiler::child(&rimward_manifest::Compile::default()),
+    );
     match engine.map(|engine| engine.pooling()) {
         Ok(Pooling::Slots(slots)) if slots >= machine.slots() => {
             Finding::fine("instance pool", format!("{slots} instances at once"))
