@@ -3,6 +3,7 @@
 //! [`limits::SLOTS_MIN`] every guest gets memory of its own instead.
 
 use crate::limits;
+use std::path::{Path, PathBuf};
 
 /// How many guests the pool should hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Machine {
         Self {
             cores,
             memory_bytes: memory_bytes(),
-            mappings_max: number_in("/proc/sys/vm/max_map_count").unwrap_or(65_530),
+            mappings_max: number_in(Path::new("/proc/sys/vm/max_map_count")).unwrap_or(65_530),
         }
     }
 
@@ -82,13 +83,28 @@ fn memory_bytes() -> u64 {
             text.lines().next().and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
         })
         .map_or(256 << 20, |kib| kib << 10);
-    let group = number_in("/sys/fs/cgroup/memory.max")
-        .or_else(|| number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-        .unwrap_or(u64::MAX);
-    machine.min(group)
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    machine.min(group_memory_bytes(Path::new("/sys/fs/cgroup"), &own))
 }
 
-fn number_in(path: &str) -> Option<u64> {
+/// The least that a control group of this process or one above it may have; `own` is what `/proc/self/cgroup` says (see
+/// cgroups(7)). A service manager sets it on the process's own group, a container on the root that it shows.
+fn group_memory_bytes(root: &Path, own: &str) -> u64 {
+    let group = |prefix: &str| own.lines().find_map(|line| line.split_once(prefix).map(|(_, path)| path));
+    let unified = group("0::").unwrap_or("/");
+    let legacy = group(":memory:").unwrap_or("/");
+    let limits = |root: PathBuf, path: &str, file: &'static str| {
+        let relative = path.trim_start_matches('/').to_owned();
+        let groups: Vec<PathBuf> = Path::new(&relative).ancestors().map(|group| root.join(group)).collect();
+        groups.into_iter().filter_map(move |group| number_in(&group.join(file)))
+    };
+    limits(root.to_owned(), unified, "memory.max")
+        .chain(limits(root.join("memory"), legacy, "memory.limit_in_bytes"))
+        .min()
+        .unwrap_or(u64::MAX)
+}
+
+fn number_in(path: &Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
@@ -106,6 +122,27 @@ mod tests {
         check(64, 256 << 30, 8_000, 250);
         check(4, 512 << 20, 65_530, 32);
         check(1, 1 << 20, 65_530, limits::SLOTS_MIN);
+    }
+
+    #[test]
+    fn the_least_memory_of_all_groups_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let file = folder.path().join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        let own = "0::/system.slice/rimward.service\n";
+        assert_eq!(group_memory_bytes(folder.path(), own), u64::MAX);
+        write("system.slice/rimward.service/memory.max", "536870912\n");
+        write("system.slice/memory.max", "max\n");
+        assert_eq!(group_memory_bytes(folder.path(), own), 512 << 20);
+        write("system.slice/memory.max", "268435456\n");
+        assert_eq!(group_memory_bytes(folder.path(), own), 256 << 20);
+        write("memory.max", "134217728\n");
+        assert_eq!(group_memory_bytes(folder.path(), "0::/\n"), 128 << 20, "as a container shows it");
+        write("memory/docker/x/memory.limit_in_bytes", "67108864\n");
+        assert_eq!(group_memory_bytes(folder.path(), "5:memory:/docker/x\n"), 64 << 20, "version 1");
     }
 
     #[test]
