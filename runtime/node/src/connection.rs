@@ -3,6 +3,7 @@
 
 use crate::answer::answer;
 use crate::core::{Core, Load};
+use crate::farewell::Farewell;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_PENDING_RESETS,
     H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME,
@@ -174,7 +175,8 @@ pub(crate) async fn serve(
         let core = core.clone();
         async move { Ok::<Reply, Infallible>(answer_somewhere(&core, request, scheme).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(Opening::new(Stall::new(io))), service);
+    let connection =
+        builder.serve_connection(TokioIo::new(Farewell::new(Opening::new(Stall::new(io)))), service);
     let mut connection = std::pin::pin!(connection);
     let mut draining = core.node.drain.subscribe();
     let ended = tokio::select! {

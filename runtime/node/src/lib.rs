@@ -13,6 +13,7 @@ mod core;
 #[cfg(test)]
 mod documented;
 mod failure;
+mod farewell;
 mod id;
 mod install;
 mod invoke;

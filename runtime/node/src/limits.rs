@@ -9,6 +9,15 @@ pub const DESCRIPTORS_KEPT: u64 = 512;
 /// How long a client may take to send the head of a request. Slower ones hold a connection on purpose.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
+/// Bytes that are read from a client after its connection was closed on this side: more than a function takes by default.
+pub const FAREWELL_BYTES: usize = 16 << 20;
+
+/// How long they are read for at the most.
+pub const FAREWELL_TIME: Duration = Duration::from_secs(2);
+
+/// How long nothing may come meanwhile. Most clients close at once; a drain waits for the others.
+pub const FAREWELL_QUIET: Duration = Duration::from_millis(200);
+
 /// How long a TLS handshake may take.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 

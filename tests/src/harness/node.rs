@@ -190,6 +190,9 @@ impl NodeBuilder {
         for app in &self.apps {
             node.install(app.clone()).await;
         }
+        if !self.apps.is_empty() {
+            node.node().loaded();
+        }
         Ok(node)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn health_says_whether_the_node_takes_requests() {
-    let node = node().app("hello").start().await;
+    let node = node().start().await;
     assert_eq!(node.ops("/livez").await, (200, "alive\n".to_owned()));
     assert_eq!(node.ops("/readyz").await, (503, "loading apps\n".to_owned()));
     node.node().loaded();
