@@ -194,8 +194,9 @@ async fn a_big_call_hands_over_up_to_the_limit_and_no_more() {
 /// G28: the pool has a few slots, and every one of them was written to.
 #[tokio::test]
 async fn memory_scan_finds_nothing_of_earlier_guests() {
-    let node =
-        node().app(app("memory-scan")).app(app("memory-scan").named("other").route("/other")).start().await;
+    let patient = node().file(|file| file.limits.queue_wait = "9s".parse().unwrap());
+    let scans = patient.app("memory-scan").app(app("memory-scan").named("other").route("/other"));
+    let node = scans.start().await;
     for answer in node.get("/write").at_once(24).await {
         answer.is(200).says("written\n");
     }
