@@ -116,13 +116,14 @@ where
 /// What was wrong with the request's body, if that is why there is no good reply. A function may make something of a body
 /// that stopped coming; what it says of its own failure is not the point then.
 fn at_fault(fault: &BodyFault, max: u64, status: Option<http::StatusCode>) -> Option<Failure> {
-    let failed = status.is_none_or(|status| status.is_server_error());
-    match () {
-        () if fault.is_answered() => None,
-        () if fault.over_limit() => Some(Failure::BodyTooLarge { max }),
-        () if fault.timed_out() && failed => Some(Failure::BodyTimeout),
-        () => None,
+    if fault.is_answered() {
+        return None;
     }
+    if fault.over_limit() {
+        return Some(Failure::BodyTooLarge { max });
+    }
+    let failed = status.is_none_or(|status| status.is_server_error());
+    (fault.timed_out() && failed).then_some(Failure::BodyTimeout)
 }
 
 /// A body that says it is too large is refused before the function is called.

@@ -3,15 +3,13 @@
 
 use crate::answer::answer;
 use crate::core::{Core, Load};
-use crate::farewell::Farewell;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_PENDING_RESETS,
     H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME,
     HEADERS_MAX, STREAMS_AHEAD,
 };
 use crate::node::Shared;
-use crate::opening::Opening;
-use crate::stall::Stall;
+use crate::patience::Patience;
 use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -175,8 +173,7 @@ pub(crate) async fn serve(
         let core = core.clone();
         async move { Ok::<Reply, Infallible>(answer_somewhere(&core, request, scheme).await) }
     });
-    let connection =
-        builder.serve_connection(TokioIo::new(Farewell::new(Opening::new(Stall::new(io)))), service);
+    let connection = builder.serve_connection(TokioIo::new(Patience::new(io)), service);
     let mut connection = std::pin::pin!(connection);
     let mut draining = core.node.drain.subscribe();
     let ended = tokio::select! {

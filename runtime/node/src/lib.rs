@@ -13,7 +13,6 @@ mod core;
 #[cfg(test)]
 mod documented;
 mod failure;
-mod farewell;
 mod id;
 mod install;
 mod invoke;
@@ -22,13 +21,12 @@ mod listen;
 mod metrics;
 mod node;
 mod observe;
-mod opening;
 mod ops;
+mod patience;
 mod reply;
 mod revision;
 mod routes;
 mod secrets;
-mod stall;
 mod status;
 mod tls;
 
