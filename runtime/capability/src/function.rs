@@ -2,8 +2,8 @@
 //! installed; every refusal happens here and not at the first request.
 
 use crate::http::Invocation;
-use crate::{Linkers, State, config, http, imports, keyvalue, logging};
-use rimward_engine::{Code, Engine, Generation, GuestLimits, Usage, Yielding, limits};
+use crate::{Clocks, Linkers, State, config, http, imports, keyvalue, logging};
+use rimward_engine::{Code, Engine, Generation, GuestLimits, Needs, Room, Usage, Yielding, limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use wasmtime::Store;
@@ -18,12 +18,14 @@ pub struct Grants {
     pub config: config::Grant,
     pub keyvalue: keyvalue::Grant,
     pub logging: logging::Grant,
+    pub clocks: Clocks,
 }
 
 /// A function that is ready to be called.
 pub struct Function {
     pre: Pre,
     generation: Generation,
+    needs: Needs,
     grants: Grants,
     limits: GuestLimits,
     /// Invocations to start on the shared pool before the function is trusted to yield in time again.
@@ -39,6 +41,8 @@ enum Pre {
 pub struct Instance {
     pub(crate) store: Store<State>,
     pub(crate) proxy: Proxy,
+    /// What it has of the pool beyond its share; given back after its store.
+    _room: Option<Room>,
 }
 
 pub(crate) enum Proxy {
@@ -114,7 +118,8 @@ impl Function {
             Abi::Wasi02 => Pre::V2(p2::bindings::ProxyPre::new(pre).map_err(link)?),
             Abi::Wasi03 => Pre::V3(p3::bindings::ServicePre::new(pre).map_err(link)?),
         };
-        Ok(Self { pre, generation: code.generation, grants, limits, suspect: AtomicU8::new(0) })
+        let needs = Needs::of(&code.component);
+        Ok(Self { pre, generation: code.generation, needs, grants, limits, suspect: AtomicU8::new(0) })
     }
 
     /// Which `wasi:http` it speaks.
@@ -141,6 +146,7 @@ impl Function {
         invocation: &Invocation,
         usage: Arc<Usage>,
     ) -> wasmtime::Result<Instance> {
+        let room = engine.room(self.generation, self.needs)?;
         let state = State::open(&self.grants, self.limits, invocation, usage);
         let mut store =
             engine.store(self.generation, state).expect("a function exists only where its engine does");
@@ -148,7 +154,7 @@ impl Function {
             Pre::V2(pre) => Proxy::V2(pre.instantiate_async(&mut store).await?),
             Pre::V3(pre) => Proxy::V3(pre.instantiate_async(&mut store).await?),
         };
-        Ok(Instance { store, proxy })
+        Ok(Instance { store, proxy, _room: room })
     }
 
     /// Where the next invocation is to be started.

@@ -4,6 +4,7 @@
 mod bodies;
 mod call;
 mod errors;
+mod idle;
 mod outgoing;
 mod reply;
 mod wall;

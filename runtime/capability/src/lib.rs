@@ -9,6 +9,7 @@
 //! A capability is one folder, one field in [`State`] and one line in [`imports`]. It sees no trigger and no route: who
 //! calls a function hands over a plain HTTP request ([`Function::call`]) and the [`Invocation`] it belongs to.
 
+mod clocks;
 pub mod config;
 mod function;
 pub mod http;
@@ -17,8 +18,10 @@ pub mod keyvalue;
 pub mod limits;
 mod linkers;
 pub mod logging;
+mod offences;
 mod state;
 
+pub use clocks::Clocks;
 pub use function::{Abi, Function, Grants, Instance, Refused};
 pub use http::{
     AnswerBlame, BodyFault, Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Invoke,
@@ -26,5 +29,6 @@ pub use http::{
 };
 pub use linkers::Linkers;
 pub use logging::{Level, Line, Logs};
+pub use offences::{Offence, Offences};
 pub use state::State;
 pub use wasmtime_wasi_http::Error as HttpError;

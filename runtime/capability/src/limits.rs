@@ -15,8 +15,9 @@ pub const REPLY_COLLECTED_BYTES: usize = 64 << 10;
 /// Header block of a request or reply as the guest holds it, bytes in memory (more than on the wire).
 pub const HEADER_BYTES: usize = 64 << 10;
 
-/// Entries of the host's resource table of one instance: requests, bodies, streams, pollables.
-pub const TABLE_ENTRIES: usize = 5_000;
+/// How finely functions read the time, unless the operator says otherwise. What serves requests needs no more, and
+/// measuring what others do on the same processor needs a thousand times more.
+pub const CLOCK_STEP: Duration = Duration::from_millis(1);
 
 /// Bytes of randomness that a guest gets in one call.
 pub const RANDOM_BYTES: u64 = 64 << 10;
@@ -56,6 +57,9 @@ pub const CONFIG_BYTES: usize = 256 << 10;
 
 /// Keys that `get-many`, `set-many` and `delete-many` take at once.
 pub const KEYVALUE_BATCH: usize = 1_000;
+
+/// Pages that one instance may list with cursors that are numbers: each is a key that the host remembers.
+pub const KEYVALUE_CURSORS: usize = 5_000;
 
 /// Keys in one page of `list-keys`.
 pub const KEYVALUE_PAGE: usize = 1_000;

@@ -2,7 +2,7 @@
 
 use crate::function::Grants;
 use crate::http::{Invocation, Outgoing};
-use crate::{config, keyvalue, limits, logging};
+use crate::{clocks, config, keyvalue, limits, logging};
 use rimward_engine::{GuestLimits, Meter, Metered, Usage};
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -30,7 +30,7 @@ impl State {
     ) -> Self {
         let logging = logging::open(&grants.logging, invocation);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits::TABLE_ENTRIES);
+        table.set_max_capacity(guest_limits.handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits::HEADER_BYTES);
         Self {
@@ -38,6 +38,8 @@ impl State {
                 .stdout(logging.stdout())
                 .stderr(logging.stderr())
                 .max_random_size(limits::RANDOM_BYTES)
+                .wall_clock(clocks::Wall(grants.clocks))
+                .monotonic_clock(clocks::Monotonic::start(grants.clocks))
                 .build(),
             http,
             outgoing: Outgoing::open(&grants.http, &grants.logging, invocation),
@@ -47,6 +49,11 @@ impl State {
             table,
             meter: Meter::new(guest_limits, usage),
         }
+    }
+
+    /// From here on the guest runs.
+    pub(crate) fn guest_starts(&mut self) {
+        self.outgoing.guest_starts();
     }
 
     /// Another invocation on the same instance: whatever belongs to one invocation is replaced.

@@ -83,10 +83,18 @@ pub enum LoadError {
         /// The bound.
         max: usize,
     },
-    /// The component is damaged or uses a feature that is off.
+    /// The component is damaged.
     #[error("the component is not valid{}: {reason}", offset.map(|at| format!(" at byte {at}")).unwrap_or_default())]
     Invalid {
         /// What the validator says.
+        reason: String,
+        /// Where, where that is known.
+        offset: Option<usize>,
+    },
+    /// The component is sound, but uses what guests may not use here.
+    #[error("the component uses a WebAssembly feature that this node has switched off{}: {reason}", offset.map(|at| format!(", at byte {at}")).unwrap_or_default())]
+    FeatureOff {
+        /// What the validator says: it names the feature.
         reason: String,
         /// Where, where that is known.
         offset: Option<usize>,
@@ -103,6 +111,9 @@ pub enum LoadError {
     #[cfg(feature = "compile")]
     #[error("the component could not be compiled")]
     Compile(#[source] crate::CompileError),
+    /// It declares more memories, tables or instances than one may have.
+    #[error("the component declares more than a function may have")]
+    TooMuch(#[source] wasmtime::Error),
     /// Precompiled code does not fit this engine.
     #[error("the precompiled code does not fit this node")]
     Precompiled(#[source] wasmtime::Error),

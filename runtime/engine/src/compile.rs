@@ -5,7 +5,7 @@
 
 use crate::code::{Generation, LoadError};
 use crate::config::code_config;
-use crate::limits;
+use crate::{features, limits};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use std::ffi::OsString;
 use std::fs::File;
@@ -209,13 +209,21 @@ fn read_from_start(file: &mut File) -> std::io::Result<Vec<u8>> {
 /// Which engine a component needs: the concurrent one if it imports or exports anything of WASI 0.3, or uses async
 /// types or functions at all.
 pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
-    let plain = WasmFeatures::default() - WasmFeatures::CM_ASYNC;
     let invalid = |error: wasmparser::BinaryReaderError| LoadError::Invalid {
         reason: error.message().to_owned(),
         offset: Some(error.offset()),
     };
-    if Validator::new_with_features(plain).validate_all(wasm).is_err() {
-        Validator::new_with_features(plain | WasmFeatures::CM_ASYNC).validate_all(wasm).map_err(invalid)?;
+    check_nesting(wasm)?;
+    let is_valid_with = |features| Validator::new_with_features(features).validate_all(wasm).map(drop);
+    if is_valid_with(features::allowed(Generation::Plain)).is_err() {
+        is_valid_with(features::allowed(Generation::Concurrent)).map_err(|error| {
+            match is_valid_with(WasmFeatures::all()) {
+                Ok(()) => {
+                    LoadError::FeatureOff { reason: error.message().to_owned(), offset: Some(error.offset()) }
+                }
+                Err(_) => invalid(error),
+            }
+        })?;
         return Ok(Generation::Concurrent);
     }
     let mut depth = 0_u32;
@@ -241,6 +249,30 @@ pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
         }
     }
     Ok(Generation::Plain)
+}
+
+/// Compiling, loading and dropping a component go as deep as its parts lie in one another.
+fn check_nesting(wasm: &[u8]) -> Result<(), LoadError> {
+    let mut depth = 0_usize;
+    // What cannot be parsed is the validator's to tell.
+    for payload in wasmparser::Parser::new(0).parse_all(wasm).map_while(Result::ok) {
+        match payload {
+            Payload::ModuleSection { .. } => depth += 1,
+            Payload::ComponentSection { unchecked_range, .. } => {
+                depth += 1;
+                if depth > limits::NESTED_COMPONENTS {
+                    let max = limits::NESTED_COMPONENTS;
+                    return Err(LoadError::Invalid {
+                        reason: format!("components are nested more than {max} deep"),
+                        offset: Some(unchecked_range.start),
+                    });
+                }
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn is_wasi_03(name: &str) -> bool {

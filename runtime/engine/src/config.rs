@@ -2,8 +2,8 @@
 //! the same code-generation settings: whatever changes generated code is in [`Settings::code_key`], and so in cache keys.
 
 use crate::code::Generation;
-use crate::limits;
 use crate::pool::PoolSize;
+use crate::{features, limits};
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
 };
@@ -59,7 +59,11 @@ pub fn precompiled_key(generation: Generation) -> String {
 impl Settings {
     /// Everything that changes generated code, as text: part of a compiled component's cache key.
     pub fn code_key(generation: Generation) -> String {
-        format!("wasmtime {}; {}; speed; epochs; no gc", env!("RIMWARD_WASMTIME_VERSION"), generation.name())
+        format!(
+            "wasmtime {}; {}; speed; epochs; features 2",
+            env!("RIMWARD_WASMTIME_VERSION"),
+            generation.name()
+        )
     }
 
     /// The configuration under which code of `generation` is compiled and run; `slots` says how many guests the pool
@@ -82,9 +86,12 @@ impl Settings {
         let keep_resident = share.min(limits::KEEP_RESIDENT_BYTES);
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(slots)
-            .total_core_instances(slots.saturating_mul(32))
-            .total_memories(slots.saturating_mul(2))
-            .total_tables(slots.saturating_mul(4))
+            // Only counted: every slot may hold the largest component.
+            .total_core_instances(slots.saturating_mul(limits::CORE_INSTANCES))
+            .total_memories(slots.saturating_mul(limits::SLOT_MEMORIES) + limits::RESERVED_MEMORIES)
+            .total_tables(slots.saturating_mul(limits::SLOT_TABLES) + limits::RESERVED_TABLES)
+            .max_memories_per_module(1)
+            .max_tables_per_module(1)
             .total_stacks(slots)
             .max_memory_size(self.memory_max_bytes)
             .table_elements(limits::POOLED_TABLE_ELEMENTS)
@@ -103,13 +110,11 @@ impl Settings {
 /// What decides about generated code; the same in the serving and in the compiling process.
 pub(crate) fn code_config(generation: Generation) -> Config {
     let mut config = Config::new();
+    features::switch_off_others(&mut config, generation);
     config
         .epoch_interruption(true)
         .max_wasm_stack(limits::WASM_STACK_BYTES)
         .async_stack_size(limits::FIBER_STACK_BYTES)
-        // The youngest proposals have most of the past advisories and no user among the guests that serve HTTP.
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
         .concurrency_support(generation == Generation::Concurrent);
     if generation == Generation::Concurrent {
         config.wasm_component_model_async(true);

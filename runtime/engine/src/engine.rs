@@ -9,6 +9,7 @@ use crate::hogs::Hogs;
 use crate::limits;
 use crate::meter::{Metered, Usage};
 use crate::pool::Pooling;
+use crate::room::{Needs, NoRoom, Reserve, Room};
 use crate::run::{Run, Yielding};
 use crate::ticker::Ticker;
 use sha2::{Digest, Sha256};
@@ -22,6 +23,8 @@ pub struct Engine {
     plain: wasmtime::Engine,
     concurrent: Option<wasmtime::Engine>,
     pooling: Pooling,
+    plain_reserve: Arc<Reserve>,
+    concurrent_reserve: Arc<Reserve>,
     ticker: Ticker,
     hogs: Hogs,
     cache: Cache,
@@ -57,6 +60,8 @@ impl Engine {
             plain,
             concurrent,
             pooling,
+            plain_reserve: Reserve::new(),
+            concurrent_reserve: Reserve::new(),
             ticker: Ticker::start(tick).map_err(EngineError::Thread)?,
             hogs: Hogs::start(settings.hog_threads).map_err(EngineError::Thread)?,
             cache,
@@ -147,13 +152,13 @@ impl Engine {
         drop(turn);
         if let Err(error) = put {
             tracing::warn!(%error, "compiled code could not be cached; it is used, and compiled again at the next start");
-            let component = trusted_component(engine, &compiled).map_err(LoadError::Precompiled)?;
+            let component = trusted_component(engine, &compiled).map_err(LoadError::TooMuch)?;
             return Ok(Code { component, generation, digest, origin });
         }
         match self.cached(generation, digest) {
             Some(code) => Ok(Code { origin, ..code }),
             None => {
-                let component = trusted_component(engine, &compiled).map_err(LoadError::Precompiled)?;
+                let component = trusted_component(engine, &compiled).map_err(LoadError::TooMuch)?;
                 Ok(Code { component, generation, digest, origin })
             }
         }
@@ -169,16 +174,26 @@ impl Engine {
         Ok((generation, compiler.compile(generation, wasm).map_err(LoadError::Compile)?))
     }
 
+    /// Room for one instance of a component that needs so much; it is kept as long as the instance.
+    pub fn room(&self, generation: Generation, needs: Needs) -> Result<Option<Room>, NoRoom> {
+        match (self.pooling, generation) {
+            (Pooling::OnDemand, _) => Ok(None),
+            (Pooling::Slots(_), Generation::Plain) => self.plain_reserve.take(needs),
+            (Pooling::Slots(_), Generation::Concurrent) => self.concurrent_reserve.take(needs),
+        }
+    }
+
     /// A store for one instance, with every limit set. `None` where the generation is off.
     pub fn store<T: Metered>(&self, generation: Generation, state: T) -> Option<Store<T>> {
         let mut store = Store::new(self.wasmtime(generation)?, state);
+        let limits = store.data_mut().meter().limits();
         store.limiter(|state| state.meter());
-        store.set_hostcall_fuel(limits::HOST_CALL_BYTES);
-        store.set_max_component_handles(limits::HANDLES);
+        store.set_hostcall_fuel(limits.host_call_bytes);
+        store.set_max_component_handles(limits.handles);
         if generation == Generation::Concurrent
             && let Some(table) = store.concurrent_resource_table()
         {
-            table.set_max_capacity(limits::TABLE_ENTRIES);
+            table.set_max_capacity(limits.handles);
         }
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| {

@@ -14,10 +14,12 @@ mod code;
 mod compile;
 mod config;
 mod engine;
+mod features;
 mod hogs;
 pub mod limits;
 mod meter;
 mod pool;
+mod room;
 mod run;
 mod ticker;
 
@@ -35,4 +37,5 @@ pub use engine::{Engine, EngineError};
 pub use hogs::Hogs;
 pub use meter::{GuestLimits, Meter, Metered, Stop, Usage};
 pub use pool::{Machine, PoolSize, Pooling};
+pub use room::{Needs, NoRoom, Room};
 pub use run::{Lost, Run, Yielding};

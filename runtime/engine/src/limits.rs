@@ -20,17 +20,15 @@ pub const WASM_STACK_BYTES: usize = 512 * KIB;
 /// Stack of the fiber that a guest runs on, bytes: wasm's part and at least 1 MiB for host functions called at its end.
 pub const FIBER_STACK_BYTES: usize = 2 * MIB;
 
-/// Bytes that a guest may hand to the host in one call (strings and lists). More than a body chunk and a full header
+/// Bytes that a guest may hand to the host in one call (strings and lists), where nothing else was said. More than a body chunk and a full header
 /// block need; small enough that every running guest doing it at once stays affordable.
 pub const HOST_CALL_BYTES: usize = 4 * MIB;
 
-/// Live component handles (resources, streams, futures) of one instance. Programs use tens; a leak traps here.
+/// Live component handles (resources, streams, futures) of one instance, and entries of each of the host's tables for
+/// them, where nothing else was said. Programs use tens; a leak traps here.
 pub const HANDLES: usize = 5_000;
 
-/// Entries of the host's resource table of one instance, for the same reason.
-pub const TABLE_ENTRIES: usize = 5_000;
-
-/// Table elements of one instance, summed over its tables. Python and JavaScript components use over 10,000.
+/// Table elements of one instance, summed over its tables, where nothing else was said. Python and JavaScript components use over 10,000.
 pub const TABLE_ELEMENTS: usize = 100_000;
 
 /// Elements that one pooled table can hold. wasmtime's own default, enough for the interpreters in use.
@@ -39,11 +37,24 @@ pub const POOLED_TABLE_ELEMENTS: usize = 20_000;
 /// Core instances that one component may have. A Python component has about 30, one per shared library.
 pub const CORE_INSTANCES: u32 = 200;
 
-/// Linear memories that one component may have.
-pub const MEMORIES: u32 = 32;
+/// Linear memories that one component may have, one for each of its modules. A composition has one for each part.
+pub const MEMORIES: u32 = 16;
 
-/// Tables that one component may have.
+/// Tables that one component may have, one for each of its modules. A program has two or three.
 pub const TABLES: u32 = 64;
+
+/// Linear memories that each slot of the pool has: a program's, and one of what it is composed with.
+pub const SLOT_MEMORIES: u32 = 2;
+
+/// Tables that each slot of the pool has.
+pub const SLOT_TABLES: u32 = 4;
+
+/// Linear memories that components with more than [`SLOT_MEMORIES`] share: one of the largest at a time. Each takes 4 GiB of
+/// address space, of which small boards have 512.
+pub const RESERVED_MEMORIES: u32 = MEMORIES;
+
+/// Tables that components with more than [`SLOT_TABLES`] share.
+pub const RESERVED_TABLES: u32 = 2 * TABLES;
 
 /// Metadata of one core instance, bytes. JavaScript engines have large tables of functions and globals.
 pub const CORE_INSTANCE_BYTES: usize = 4 * MIB;
@@ -78,6 +89,10 @@ pub const SUSPECT_INVOCATIONS: u8 = 8;
 
 /// Component size that is compiled at the most, bytes. The largest interpreters in use are 20 MB.
 pub const COMPONENT_BYTES: usize = 100 * MIB;
+
+/// How deep components may lie in one another. Compositions that tools make are two or three deep; whatever walks a
+/// component goes that deep on its stack.
+pub const NESTED_COMPONENTS: usize = 100;
 
 /// CPU time that compiling one component may take. A 13 MB JavaScript component takes 20 s here, ten times that on a board.
 pub const COMPILE_CPU: Duration = Duration::from_secs(600);

@@ -15,13 +15,23 @@ pub struct GuestLimits {
     pub memory_bytes: usize,
     /// Table elements, summed over all tables of the instance.
     pub table_elements: usize,
+    /// Live handles: resources, streams and futures; and entries of each of the host's own tables for them.
+    pub handles: usize,
+    /// Strings and lists handed to the host in one call, bytes.
+    pub host_call_bytes: usize,
     /// CPU time of one invocation.
     pub cpu: Duration,
 }
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self { memory_bytes: limits::MEMORY_BYTES, table_elements: limits::TABLE_ELEMENTS, cpu: limits::CPU }
+        Self {
+            memory_bytes: limits::MEMORY_BYTES,
+            table_elements: limits::TABLE_ELEMENTS,
+            handles: limits::HANDLES,
+            host_call_bytes: limits::HOST_CALL_BYTES,
+            cpu: limits::CPU,
+        }
     }
 }
 
@@ -73,6 +83,11 @@ impl Meter {
     /// The usage record of the present invocation.
     pub fn usage(&self) -> &Arc<Usage> {
         &self.usage
+    }
+
+    /// What the instance may use.
+    pub fn limits(&self) -> GuestLimits {
+        self.limits
     }
 
     /// Called when the epoch moved while the guest ran: charges it, and decides whether it goes on.
@@ -193,7 +208,12 @@ mod tests {
     const PAGE: usize = 65_536;
 
     fn meter(memory_bytes: usize, table_elements: usize) -> Meter {
-        let limits = GuestLimits { memory_bytes, table_elements, cpu: Duration::from_millis(5) };
+        let limits = GuestLimits {
+            memory_bytes,
+            table_elements,
+            cpu: Duration::from_millis(5),
+            ..GuestLimits::default()
+        };
         Meter::new(limits, Arc::default())
     }
 

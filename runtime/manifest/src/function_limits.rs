@@ -32,10 +32,19 @@ pub struct Limits {
     pub stream_idle: Option<Duration>,
     /// Longest body after the response's head; unlimited by default.
     pub stream_max: Option<Duration>,
+    /// Bytes of a body per second, on average, while the client waits for it; none by default. As a ceiling: the least
+    /// that a function may declare.
+    pub stream_min_rate: Option<Bytes>,
     /// Outgoing requests of one instance at once.
     pub outgoing: Option<NonZeroU32>,
     /// Log output per second.
     pub log_rate: Option<Bytes>,
+    /// Elements of all tables of one instance together.
+    pub table_elements: Option<NonZeroU32>,
+    /// Live handles of one instance: resources, streams and futures.
+    pub handles: Option<NonZeroU32>,
+    /// Strings and lists handed to the node in one call.
+    pub host_call: Option<Bytes>,
 }
 
 /// The limits that hold for one function.
@@ -55,15 +64,23 @@ pub struct FunctionLimits {
     pub stream_idle: std::time::Duration,
     /// Longest body after the response's head; `None` is unlimited.
     pub stream_max: Option<std::time::Duration>,
+    /// Bytes of a body per second, on average; `None` is any.
+    pub stream_bytes_per_second_min: Option<u64>,
     /// Outgoing requests of one instance at once.
     pub outgoing: u32,
     /// Log output per second, in bytes.
     pub log_bytes_per_second: u64,
+    /// Elements of all tables of one instance together.
+    pub table_elements_max: u32,
+    /// Live handles of one instance.
+    pub handles_max: u32,
+    /// Strings and lists handed to the node in one call, in bytes.
+    pub host_call_bytes_max: u64,
 }
 
-/// A declared limit that is above the operator's ceiling.
+/// A declared limit that is above the operator's ceiling, or below it where less is looser.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the limit `{key} = {declared}` is above the tenant's ceiling of `{ceiling}`")]
+#[error("the limit `{key} = {declared}` is {side} the tenant's ceiling of `{ceiling}`")]
 pub struct AboveCeiling {
     /// The limit's key in both files.
     pub key: &'static str,
@@ -71,6 +88,8 @@ pub struct AboveCeiling {
     pub declared: String,
     /// What the operator allows.
     pub ceiling: String,
+    /// `above`, or `below` for a rate that must be kept.
+    pub side: &'static str,
 }
 
 impl Limits {
@@ -106,6 +125,9 @@ impl Limits {
                 limits::FUNCTION_STREAM_IDLE,
             ),
             stream_max: above.under("stream-max", self.stream_max, ceiling.stream_max).map(Duration::get),
+            stream_bytes_per_second_min: above
+                .at_least("stream-min-rate", self.stream_min_rate, ceiling.stream_min_rate)
+                .map(Bytes::get),
             outgoing: above.count("outgoing", self.outgoing, ceiling.outgoing, limits::FUNCTION_OUTGOING),
             log_bytes_per_second: above.bytes(
                 "log-rate",
@@ -113,12 +135,24 @@ impl Limits {
                 ceiling.log_rate,
                 limits::FUNCTION_LOG_BYTES_PER_SECOND,
             ),
+            table_elements_max: above.count(
+                "table-elements",
+                self.table_elements,
+                ceiling.table_elements,
+                limits::FUNCTION_TABLE_ELEMENTS,
+            ),
+            handles_max: above.count("handles", self.handles, ceiling.handles, limits::FUNCTION_HANDLES),
+            host_call_bytes_max: above.bytes(
+                "host-call",
+                self.host_call,
+                ceiling.host_call,
+                limits::FUNCTION_HOST_CALL_BYTES,
+            ),
         };
         if above.0.is_empty() { Ok(resolved) } else { Err(above.0) }
     }
 
     pub(crate) fn read(table: &mut Table<'_>) -> Option<Self> {
-        table.not_yet(&["stream-min-rate"]);
         Some(Self {
             memory: table.optional("memory"),
             cpu: table.optional("cpu"),
@@ -127,8 +161,12 @@ impl Limits {
             concurrency: table.optional("concurrency"),
             stream_idle: table.optional("stream-idle"),
             stream_max: table.optional("stream-max"),
+            stream_min_rate: table.optional("stream-min-rate"),
             outgoing: table.optional("outgoing"),
             log_rate: table.optional("log-rate"),
+            table_elements: table.optional("table-elements"),
+            handles: table.optional("handles"),
+            host_call: table.optional("host-call"),
         })
     }
 }
@@ -189,8 +227,28 @@ impl Above {
         if let (Some(declared), Some(ceiling)) = (declared, ceiling)
             && declared > ceiling
         {
-            self.0.push(AboveCeiling { key, declared: declared.to_string(), ceiling: ceiling.to_string() });
+            self.note(key, &declared, &ceiling, "above");
         }
         declared
+    }
+
+    /// A rate that must be kept, where a higher one is the stricter limit.
+    fn at_least(
+        &mut self,
+        key: &'static str,
+        declared: Option<Bytes>,
+        least: Option<Bytes>,
+    ) -> Option<Bytes> {
+        if let (Some(declared), Some(least)) = (declared, least)
+            && declared < least
+        {
+            self.note(key, &declared, &least, "below");
+        }
+        declared.or(least)
+    }
+
+    fn note(&mut self, key: &'static str, declared: &dyn Display, ceiling: &dyn Display, side: &'static str) {
+        let (declared, ceiling) = (declared.to_string(), ceiling.to_string());
+        self.0.push(AboveCeiling { key, declared, ceiling, side });
     }
 }

@@ -46,6 +46,12 @@ pub const FUNCTION_STREAM_IDLE: Duration = Duration::from_secs(30);
 pub const FUNCTION_OUTGOING: u32 = 16;
 /// Log output of one function per second: a few hundred lines; more is a loop.
 pub const FUNCTION_LOG_BYTES_PER_SECOND: u64 = 64 * KIB;
+/// Elements of all tables of one instance: five times what interpreters use.
+pub const FUNCTION_TABLE_ELEMENTS: u32 = 100_000;
+/// Live handles of one instance: programs use tens; a leak stops here.
+pub const FUNCTION_HANDLES: u32 = 5_000;
+/// Strings and lists handed to the node in one call: the largest value of a store, four times.
+pub const FUNCTION_HOST_CALL_BYTES: u64 = 4 * MIB;
 
 // How long an upstream is waited for.
 

@@ -78,6 +78,8 @@ pub struct Node {
     pub wasi_http_03: bool,
     /// Whether the native stack that a guest runs on is cleared before the next one gets it.
     pub stack_zeroing: bool,
+    /// Whether functions read the time to the nanosecond instead of the millisecond.
+    pub exact_clocks: bool,
 }
 
 /// TLS listeners and their certificates.
@@ -365,6 +367,7 @@ impl Default for Node {
             cores: None,
             wasi_http_03: false,
             stack_zeroing: false,
+            exact_clocks: false,
         }
     }
 }

@@ -14,8 +14,8 @@ use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use rimward_capability::{
-    BodyFault, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Reply, RequestBody,
-    StreamLimits, Wall,
+    BodyFault, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Offence, Offences, Reply,
+    RequestBody, StreamLimits, Wall,
 };
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -94,6 +94,7 @@ where
         client: core.client(&function.id.tenant),
         wall,
         depth,
+        offences: record.offences.clone(),
         traceparent: Some(arrival.traceparent.clone()),
         scheme,
     };
@@ -101,8 +102,7 @@ where
     let on_close = Box::new(move |closing| record.close(closing));
     let kept = (permit, core.working());
     let calling = function.function.call(&core.node.engine, instance, request, invocation, kept, on_close);
-    let limits = StreamLimits { idle: function.limits.stream_idle, max: function.limits.stream_max };
-    let replied = calling.reply(limits).await;
+    let replied = calling.reply(stream_limits(function)).await;
     let status = replied.as_ref().ok().map(http::Response::status);
     match at_fault(&fault, body_max, status) {
         Some(failure) => Err(failure),
@@ -110,6 +110,14 @@ where
             fault.answered();
             replied.map_err(Failure::Guest)
         }
+    }
+}
+
+fn stream_limits(function: &Deployed) -> StreamLimits {
+    StreamLimits {
+        idle: function.limits.stream_idle,
+        bytes_per_second_min: function.limits.stream_bytes_per_second_min,
+        max: function.limits.stream_max,
     }
 }
 
@@ -182,6 +190,13 @@ impl Seen {
         if let Some(function) = function {
             function.metrics.failed(code.code);
         }
+        let offences = Offences::default();
+        if matches!(failure, Failure::Depth { .. }) {
+            offences.count(Offence::Depth);
+        }
+        if let Some(function) = function {
+            function.metrics.offended(&offences);
+        }
         let cause = failure.to_string();
         node.observer.request(&RequestLine {
             request_id: &arrival.request_id,
@@ -192,6 +207,7 @@ impl Seen {
             revision: function.map(|function| &*function.revision),
             status: Some(code.status),
             outcome: Outcome::Failed(code.code),
+            offences: &offences,
             cause: Some(&cause),
             duration: self.arrived.elapsed(),
             cpu: std::time::Duration::ZERO,
@@ -207,6 +223,7 @@ struct Record {
     seen: Seen,
     arrival: Arrival,
     body_fault: Arc<BodyFault>,
+    offences: Arc<Offences>,
     uses: u32,
     made: Instant,
 }
@@ -216,7 +233,8 @@ impl Record {
         let seen = Seen::of(request);
         let made = seen.arrived;
         let (core, function, arrival) = (core.clone(), function.clone(), arrival.clone());
-        Self { core, function, seen, arrival, body_fault: Arc::default(), uses: 0, made }
+        let (body_fault, offences) = (Arc::default(), Arc::default());
+        Self { core, function, seen, arrival, body_fault, offences, uses: 0, made }
     }
 
     fn started(mut self) -> (InstanceUse, Self) {
@@ -237,6 +255,9 @@ impl Record {
             self.function.warm.give(self.core.index, Used { instance, uses: self.uses + 1, made: self.made });
         }
         let outcome = outcome.filter(|outcome| !(ended_by_guest(outcome) && self.body_fault.client_gone()));
+        let dropped = self.function.function.grants().logging.take_dropped();
+        self.offences.add(Offence::Log, u32::try_from(dropped).unwrap_or(u32::MAX));
+        self.offences.close(outcome.as_ref().and_then(|outcome| outcome.as_ref().err()), &usage);
         let body_max = self.function.limits.request_body_bytes_max;
         let (outcome, status, cause) = match at_fault(&self.body_fault, body_max, status) {
             Some(failure) => {
@@ -247,7 +268,8 @@ impl Record {
         let duration = self.seen.arrived.elapsed();
         let function = &self.function;
         function.metrics.closed(status, outcome, &usage, duration);
-        function.metrics.log_dropped(function.function.grants().logging.take_dropped());
+        function.metrics.log_dropped(dropped);
+        function.metrics.offended(&self.offences);
         self.core.node.observer.request(&RequestLine {
             request_id: &self.arrival.request_id,
             trace_id: self.arrival.trace_id(),
@@ -257,6 +279,7 @@ impl Record {
             revision: Some(&function.revision),
             status: status.map(|status| status.as_u16()),
             outcome,
+            offences: &self.offences,
             cause: cause.as_deref(),
             duration,
             cpu: usage.cpu(),

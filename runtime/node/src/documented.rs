@@ -68,6 +68,9 @@ fn metrics() -> String {
     let name = |name: &str| name.parse().unwrap();
     let function = metrics.function(&FunctionId { tenant: name("t"), app: name("a"), function: name("f") });
     function.failed(CODES[0].code);
+    let offences = rimward_capability::Offences::default();
+    offences.count(rimward_capability::Offence::Cpu);
+    function.offended(&offences);
     metrics.refused(CODES[0].code);
     metrics.text(&Admission::new(1, 1, Duration::ZERO))
 }

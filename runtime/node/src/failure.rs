@@ -171,7 +171,7 @@ pub(crate) fn guest_code(failure: &GuestFailure) -> Code {
             AnswerBlame::UpstreamUnreachable => UNREACHABLE,
             AnswerBlame::UpstreamTimeout => UPSTREAM_TIMEOUT,
         },
-        GuestFailure::Idle | GuestFailure::TooLong => STREAM,
+        GuestFailure::Idle | GuestFailure::TooSlow | GuestFailure::TooLong => STREAM,
         GuestFailure::PoolFull(_) => FULL,
         GuestFailure::Host(rimward_engine::Lost::Panicked) => PANIC,
         GuestFailure::Host(rimward_engine::Lost::Stopped) => STOPPING,

@@ -15,10 +15,8 @@ use crate::revision::{Deployed, FunctionLogs, Revision, Warm};
 use crate::routes::Routes;
 use crate::secrets;
 use rimward_bundle::{Bundle, Component};
-use rimward_capability::{Function, Grants, config, http, keyvalue, logging};
-use rimward_engine::{
-    Code, Generation, GuestLimits, LoadError, Origin, Source, limits as engine_limits, precompiled_key,
-};
+use rimward_capability::{Clocks, Function, Grants, config, http, keyvalue, logging};
+use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, precompiled_key};
 use rimward_manifest::{App, Bind, FunctionLimits, HostName, Name, RouteTable, StoreKind, Tenant};
 use rimward_store::{Durability, StoreId, Stores};
 use rimward_upstream::{Egress, HostPattern, Upstream};
@@ -272,6 +270,10 @@ impl Install<'_> {
                 function.stores.iter().map(|name| (name.to_string(), stores[name].clone())).collect(),
             ),
             logging: logging::grant(logs, Some(limits.log_bytes_per_second)),
+            clocks: match self.node.file.node.exact_clocks {
+                true => Clocks::Exact,
+                false => Clocks::Coarse,
+            },
         })
     }
 
@@ -292,7 +294,9 @@ impl Install<'_> {
     ) -> Result<Deployed, InstallError> {
         let guest = GuestLimits {
             memory_bytes: usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX),
-            table_elements: engine_limits::TABLE_ELEMENTS,
+            table_elements: limits.table_elements_max as usize,
+            handles: limits.handles_max as usize,
+            host_call_bytes: usize::try_from(limits.host_call_bytes_max).unwrap_or(usize::MAX),
             cpu: limits.cpu,
         };
         let function = Function::new(&self.node.linkers, code, grants, guest);

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rimward_capability::Offences;
 use rimward_engine::Usage;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -44,6 +45,14 @@ struct CodeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OffenceLabels {
+    tenant: String,
+    app: String,
+    function: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NodeCodeLabels {
     code: &'static str,
 }
@@ -67,6 +76,7 @@ pub(crate) struct Metrics {
     memory: Family<FunctionLabels, Gauge>,
     running: Family<FunctionLabels, Gauge>,
     failures: Family<CodeLabels, Counter>,
+    offences: Family<OffenceLabels, Counter>,
     instances: Family<StartLabels, Counter>,
     log_dropped: Family<FunctionLabels, Counter>,
     refused: Family<NodeCodeLabels, Counter>,
@@ -84,6 +94,7 @@ pub(crate) struct FunctionMetrics {
     memory: Gauge,
     running: Gauge,
     failures: Family<CodeLabels, Counter>,
+    offences: Family<OffenceLabels, Counter>,
     fresh: Counter,
     reused: Counter,
     log_dropped: Counter,
@@ -102,6 +113,7 @@ impl Metrics {
             memory: Family::default(),
             running: Family::default(),
             failures: Family::default(),
+            offences: Family::default(),
             instances: Family::default(),
             log_dropped: Family::default(),
             refused: Family::default(),
@@ -142,6 +154,11 @@ impl Metrics {
         );
         r.register("function_running", "Invocations of a function under way", self.running.clone());
         r.register("function_failures", "Failures of a function, by code", self.failures.clone());
+        r.register(
+            "function_offences",
+            "What a function did that it may not do, by kind",
+            self.offences.clone(),
+        );
         r.register(
             "function_instances",
             "Invocations by the instance they got: fresh or reused",
@@ -188,6 +205,7 @@ impl Metrics {
             memory: self.memory.get_or_create(&labels).clone(),
             running: self.running.get_or_create(&labels).clone(),
             failures: self.failures.clone(),
+            offences: self.offences.clone(),
             fresh: start("fresh"),
             reused: start("reused"),
             log_dropped: self.log_dropped.get_or_create(&labels).clone(),
@@ -246,6 +264,15 @@ impl FunctionMetrics {
     pub(crate) fn failed(&self, code: &'static str) {
         let FunctionLabels { tenant, app, function } = self.labels.clone();
         self.failures.get_or_create(&CodeLabels { tenant, app, function, code }).inc();
+    }
+
+    /// What one invocation did that it may not do.
+    pub(crate) fn offended(&self, offences: &Offences) {
+        for (offence, times) in offences.iter() {
+            let FunctionLabels { tenant, app, function } = self.labels.clone();
+            let labels = OffenceLabels { tenant, app, function, kind: offence.name() };
+            self.offences.get_or_create(&labels).inc_by(u64::from(times));
+        }
     }
 
     pub(crate) fn log_dropped(&self, lines: u64) {

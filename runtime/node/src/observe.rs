@@ -2,7 +2,7 @@
 //! called on the request path and must not block.
 
 use crate::FunctionId;
-use rimward_capability::Level;
+use rimward_capability::{Level, Offences};
 use std::time::Duration;
 
 /// Hears of requests and of what functions log.
@@ -45,6 +45,8 @@ pub struct RequestLine<'a> {
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
+    /// What the function did that it may not do, also where it coped and answered.
+    pub offences: &'a Offences,
     /// What the operator should know about a failure: the chain of causes.
     pub cause: Option<&'a str>,
     /// From arrival to the end of the reply.

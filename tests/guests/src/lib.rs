@@ -100,3 +100,49 @@ pub fn pause_for_ever() -> ! {
         pause(Duration::from_secs(3600));
     }
 }
+
+/// Bytes that are written in hexadecimal.
+pub fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).expect("digits are ASCII");
+            u8::from_str_radix(pair, 16).expect("these are digits")
+        })
+        .collect()
+}
+
+/// Calls itself, and `host` at every step, until the stack is used up.
+#[expect(unconditional_recursion, reason = "that is the point")]
+pub fn recurse(depth: u64, host: &mut dyn FnMut()) -> u64 {
+    host();
+    std::hint::black_box(depth) + recurse(depth + 1, host)
+}
+
+/// How often there was each outcome.
+pub fn forked(outcomes: &[String]) -> String {
+    let mut counted = std::collections::BTreeMap::<&str, usize>::new();
+    for outcome in outcomes {
+        *counted.entry(outcome).or_default() += 1;
+    }
+    counted.iter().map(|(outcome, times)| format!("{times} x {outcome}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Takes 4 MiB of new memory, and fills it with a pattern or looks for what somebody left there.
+pub fn scan(write: bool) -> String {
+    const PAGES: usize = 64;
+    const PAGE_BYTES: usize = 1 << 16;
+    let first = std::arch::wasm32::memory_grow::<0>(PAGES);
+    assert_ne!(first, usize::MAX, "there is room");
+    // SAFETY: these pages were just added, and nobody else knows of them.
+    let pages =
+        unsafe { std::slice::from_raw_parts_mut((first * PAGE_BYTES) as *mut u8, PAGES * PAGE_BYTES) };
+    if write {
+        pages.fill(0xa5);
+        return "written".to_owned();
+    }
+    match pages.iter().position(|byte| *byte != 0) {
+        None => "clean".to_owned(),
+        Some(at) => format!("there is {:#x} at {at}", pages[at]),
+    }
+}

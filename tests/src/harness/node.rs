@@ -236,7 +236,8 @@ impl TestNode {
         }
     }
 
-    async fn try_install(&self, app: impl Into<App>) -> Result<Installed, String> {
+    /// Installs an app, or says why it is refused.
+    pub async fn try_install(&self, app: impl Into<App>) -> Result<Installed, String> {
         let app = app.into();
         let placement = Placement { tenant: app.tenant.clone(), bind: app.bind.clone() };
         self.node().install(app.bundle(), placement).await.map_err(|error| chain(&error))

@@ -4,6 +4,7 @@
 //! guest's time. [`Draining`] is a guest's body on its way to an upstream: whoever sends it may stop early because the
 //! peer has answered already; the guest must not see that as a failure of its write.
 
+use super::outgoing::is_forbidden;
 use super::wall::Wall;
 use crate::limits::REQUEST_IDLE;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A client's body on its way to a guest.
@@ -109,7 +110,7 @@ where
                 }
             }
         }
-        Poll::Ready(Some(Ok(frame)))
+        Poll::Ready(Some(Ok(without_forbidden(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -118,6 +119,17 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Trailers cannot say what headers must not: a guest sees neither.
+fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => {
+            let kept = trailers.iter().filter(|(name, _)| !is_forbidden(name));
+            Frame::trailers(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+        }
+        Err(frame) => frame,
     }
 }
 
@@ -202,37 +214,5 @@ impl<B: Body + Unpin, H: Unpin> Body for Holding<B, H> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// When something has stood still for too long; armed only while somebody waits.
-pub(crate) struct Idle {
-    limit: std::time::Duration,
-    last: Instant,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Idle {
-    pub(crate) fn new(limit: std::time::Duration) -> Self {
-        Self { limit, last: Instant::now(), sleep: None }
-    }
-
-    /// Something moved.
-    pub(crate) fn moved(&mut self) {
-        self.last = Instant::now();
-    }
-
-    /// Ready once nothing has moved for the limit.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (last, limit) = (self.last, self.limit);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(last + limit)));
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            let due = last + limit;
-            if Instant::now() >= due {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(due);
-        }
     }
 }

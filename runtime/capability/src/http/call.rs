@@ -6,11 +6,12 @@
 
 use super::reply::{Reply, ReplyBody, Streaming};
 use super::wall::Wall;
+use crate::Offences;
 use crate::function::{Function, Instance, Proxy};
 use crate::limits::{LINGER, REPLY_COLLECTED_BYTES};
 use bytes::BytesMut;
 use http_body::Body;
-use rimward_engine::{Engine, Lost, Run, Stop, Usage};
+use rimward_engine::{Engine, Lost, NoRoom, Run, Stop, Usage};
 use rimward_upstream::Client;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -35,6 +36,8 @@ pub struct Invocation {
     pub wall: Wall,
     /// How many calls from function to function it is deep.
     pub depth: u8,
+    /// Where what it may not do is counted.
+    pub offences: Arc<Offences>,
     /// The trace it belongs to.
     pub traceparent: Option<http::HeaderValue>,
     /// Whether the client came over TLS.
@@ -100,6 +103,9 @@ pub enum GuestFailure {
     /// Its reply stood still for too long.
     #[error("the function's reply stood still")]
     Idle,
+    /// Its reply came more slowly than it may.
+    #[error("the function's reply came too slowly")]
+    TooSlow,
     /// Its reply took longer than it may.
     #[error("the function's reply took too long")]
     TooLong,
@@ -274,6 +280,7 @@ async fn call_02(
         // The caller may be gone.
         let _ = head.send(response.map_err(Error::from).and_then(final_head));
     })?;
+    store.data_mut().guest_starts();
     proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
 }
 
@@ -303,6 +310,7 @@ async fn call_03(
         .run_concurrent(async move |accessor| {
             let (request, request_io) = accessor.with(|mut store| {
                 let (request, io) = p3::Request::from_http(store.get().http().hooks, request);
+                store.get().guest_starts();
                 (request, Box::pin(io) as Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>)
             });
             match service.handle(accessor, request).await? {
@@ -339,6 +347,8 @@ fn final_head(response: http::Response<WasiBody>) -> Head {
 pub struct StreamLimits {
     /// How long the body may stand still.
     pub idle: Duration,
+    /// Bytes that it must have each second, on average over `idle`, while it is waited for.
+    pub bytes_per_second_min: Option<u64>,
     /// How long the body may take.
     pub max: Option<Duration>,
 }
@@ -553,7 +563,7 @@ fn classify(error: wasmtime::Error, usage: &Usage) -> Option<GuestFailure> {
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         return (exit.0 != 0).then_some(GuestFailure::Exit(exit.0));
     }
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<NoRoom>() {
         return Some(GuestFailure::PoolFull(error));
     }
     Some(match usage.refusals() {
@@ -580,6 +590,7 @@ impl GuestFailure {
             Self::Answered(error) => Self::Answered(error.clone()),
             Self::PoolFull(error) => Self::PoolFull(text(error)),
             Self::Idle => Self::Idle,
+            Self::TooSlow => Self::TooSlow,
             Self::TooLong => Self::TooLong,
             Self::Host(lost) => Self::Host(*lost),
         }

@@ -4,7 +4,7 @@
 use super::bodies::{Draining, Holding};
 use super::call::Invocation;
 use super::errors::{from_upstream, to_upstream};
-use crate::{limits, logging};
+use crate::{Offence, Offences, limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
 use rimward_upstream::{Client, Egress, Error as UpstreamError, Target, Timeouts, Upstream, Wanted};
@@ -60,6 +60,8 @@ pub struct Grant {
 /// The outgoing requests of one invocation.
 pub(crate) struct Outgoing {
     context: Context,
+    /// Until then, what is asked about headers is asked about the client's.
+    guest_runs: bool,
     filter: wasmtime_wasi_http::ForbiddenHeaderFilter,
 }
 
@@ -71,6 +73,7 @@ struct Context {
     wall: super::Wall,
     depth: u8,
     request_id: Arc<str>,
+    offences: Arc<Offences>,
     traceparent: Option<http::HeaderValue>,
     in_flight: Arc<Semaphore>,
 }
@@ -91,26 +94,39 @@ impl Outgoing {
                 wall: invocation.wall.clone(),
                 depth: invocation.depth,
                 request_id: invocation.request_id.clone(),
+                offences: invocation.offences.clone(),
                 traceparent: invocation.traceparent.clone(),
                 in_flight: Arc::new(Semaphore::new(grant.in_flight_max)),
             },
+            guest_runs: false,
             filter: forbidden(),
         }
+    }
+
+    pub(crate) fn guest_starts(&mut self) {
+        self.guest_runs = true;
     }
 }
 
 /// One filter for the process: it depends on nothing.
 fn forbidden() -> wasmtime_wasi_http::ForbiddenHeaderFilter {
     static FILTER: std::sync::LazyLock<wasmtime_wasi_http::ForbiddenHeaderFilter> =
-        std::sync::LazyLock::new(|| {
-            Arc::new(|name| wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name))
-        });
+        std::sync::LazyLock::new(|| Arc::new(is_forbidden));
     FILTER.clone()
+}
+
+/// Headers of one connection and `host`: no guest sets them, and it sees none of them.
+pub(super) fn is_forbidden(name: &http::HeaderName) -> bool {
+    wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
 impl WasiHttpHooks for Outgoing {
     fn is_forbidden_header(&mut self, name: &http::HeaderName) -> bool {
-        wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name)
+        let forbidden = is_forbidden(name);
+        if forbidden && self.guest_runs {
+            self.context.offences.count(Offence::Header);
+        }
+        forbidden
     }
 
     fn forbidden_header_filter(&mut self) -> wasmtime_wasi_http::ForbiddenHeaderFilter {
@@ -159,6 +175,9 @@ impl Context {
             let to = authority.as_ref().map_or("", Authority::as_str);
             let text = format!("the call to `{to}` {failure}");
             self.logs.line(logging::Level::Warn, LOG_CONTEXT, text.as_bytes(), &self.request_id);
+            if let Some(offence) = failure.offence() {
+                self.offences.count(offence);
+            }
             failure.into_code()
         })
     }
@@ -272,6 +291,20 @@ impl CallFailure {
             Self::Denied(_) => Error::HttpRequestDenied,
             Self::Upstream(error) => from_upstream(error),
             Self::Code(code) => code,
+        }
+    }
+}
+
+impl CallFailure {
+    /// What of it is the function's own fault.
+    fn offence(&self) -> Option<Offence> {
+        match self {
+            Self::Denied(_) | Self::Code(Error::HttpRequestDenied) => Some(Offence::Denied),
+            Self::Upstream(UpstreamError::RequestDenied(_) | UpstreamError::DestinationProhibited(_)) => {
+                Some(Offence::Denied)
+            }
+            Self::Code(Error::ConnectionLimitReached) => Some(Offence::Outgoing),
+            Self::Upstream(_) | Self::Code(_) => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //! streaming body runs the guest; dropping it before its end ends the guest, and so does leaving it unread for longer
 //! than a body may stand still: an HTTP/2 client can keep its window shut for ever.
 
-use super::bodies::Idle;
 use super::call::{GuestFailure, Running, StreamLimits};
+use super::idle::{Idle, Still};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::future::Future;
@@ -63,7 +63,8 @@ impl Streaming {
         collected: Option<Bytes>,
         limits: StreamLimits,
     ) -> Self {
-        let (idle, max) = (Idle::new(limits.idle), limits.max.map(|max| Box::pin(tokio::time::sleep(max))));
+        let idle = Idle::new(limits.idle, limits.bytes_per_second_min);
+        let max = limits.max.map(|max| Box::pin(tokio::time::sleep(max)));
         let started = Instant::now();
         let unread_since = Some(started);
         Self { running: Some(running), body, collected, idle, max, limits, started, unread_since }
@@ -94,7 +95,7 @@ impl Streaming {
         running.poll(cx);
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.idle.moved();
+                self.idle.moved(frame.data_ref().map_or(0, Bytes::len));
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -111,8 +112,11 @@ impl Streaming {
             },
             Poll::Pending => match running.unfinished() {
                 Some(failure) => self.cut(failure),
-                None if self.idle.poll(cx).is_ready() => self.cut(GuestFailure::Idle),
-                None => Poll::Pending,
+                None => match self.idle.poll(cx) {
+                    Poll::Ready(Still::Idle) => self.cut(GuestFailure::Idle),
+                    Poll::Ready(Still::TooSlow) => self.cut(GuestFailure::TooSlow),
+                    Poll::Pending => Poll::Pending,
+                },
             },
         }
     }

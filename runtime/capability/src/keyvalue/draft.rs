@@ -3,7 +3,7 @@
 
 use super::{Bucket, Failed, HasView, View};
 use crate::State;
-use crate::limits::TABLE_ENTRIES;
+use crate::limits::KEYVALUE_CURSORS;
 use wasmtime::component::{Linker, Resource};
 
 mod bindings {
@@ -53,7 +53,7 @@ impl View<'_> {
     fn remember(&mut self, next: Option<String>) -> Result<Option<u64>, Failed> {
         let Some(next) = next else { return Ok(None) };
         let cursors = &mut self.keyvalue.cursors;
-        if cursors.len() >= TABLE_ENTRIES {
+        if cursors.len() >= KEYVALUE_CURSORS {
             return Err(Failed::Other("too many pages were listed by one instance".into()));
         }
         cursors.push(next);

@@ -77,6 +77,7 @@ fn node(table: &mut Table<'_>, has_tls: bool) -> Option<Node> {
         cores: table.optional("cores"),
         wasi_http_03: table.optional("wasi-http-03").unwrap_or(default.wasi_http_03),
         stack_zeroing: table.optional("stack-zeroing").unwrap_or(default.stack_zeroing),
+        exact_clocks: table.optional("exact-clocks").unwrap_or(default.exact_clocks),
     })
 }
 

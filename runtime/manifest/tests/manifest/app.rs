@@ -16,7 +16,7 @@ version = "1.2.0"
 [function.classify]
 component = "target/wasm32-wasip2/release/classify.wasm"
 build     = { command = "cargo build --release", dir = "guest", watch = ["src/**", "Cargo.toml"] }
-limits    = { memory = "64MiB", cpu = "200ms", wall = "2s", request-body = "8MiB", concurrency = 64, stream-idle = "10s", stream-max = "1h", outgoing = 4, log-rate = "1KiB" }
+limits    = { memory = "64MiB", cpu = "200ms", wall = "2s", request-body = "8MiB", concurrency = 64, stream-idle = "10s", stream-max = "1h", stream-min-rate = "1KiB", outgoing = 4, log-rate = "1KiB", table-elements = 9, handles = 8, host-call = "1MiB" }
 reuse     = 100
 upstreams = ["vision"]
 hosts     = ["https://api.example.com:443", "http://*.example.org"]
@@ -183,11 +183,18 @@ fn a_declared_limit_holds_up_to_the_ceiling() {
 #[test]
 fn every_limit_above_the_ceiling_is_refused_with_both_values() {
     let every = "{ memory = '65MiB', cpu = '2s', wall = '3s', request-body = '2MiB', concurrency = 3, \
-                 stream-idle = '2s', stream-max = '2h', outgoing = 2, log-rate = '2KiB' }";
+                 stream-idle = '2s', stream-max = '2h', outgoing = 2, log-rate = '2KiB', stream-min-rate = '1KiB', \
+                 table-elements = 3, handles = 3, host-call = '2MiB' }";
     let ceiling = "{ memory = '64MiB', cpu = '1s', wall = '2s', request-body = '1MiB', concurrency = 2, \
-                   stream-idle = '1s', stream-max = '1h', outgoing = 1, log-rate = '1KiB' }";
+                   stream-idle = '1s', stream-max = '1h', outgoing = 1, log-rate = '1KiB', stream-min-rate = '2KiB', \
+                   table-elements = 2, handles = 2, host-call = '1MiB' }";
     let above = resolve(every, ceiling).unwrap_err();
-    assert_eq!(above.len(), 9);
+    assert_eq!(above.len(), 13);
+    assert!(
+        above.contains(
+            &"the limit `stream-min-rate = 1KiB` is below the tenant's ceiling of `2KiB`".to_owned()
+        )
+    );
     assert_eq!(above[0], "the limit `memory = 65MiB` is above the tenant's ceiling of `64MiB`");
     assert_eq!(above[6], "the limit `stream-max = 2h` is above the tenant's ceiling of `1h`");
 }

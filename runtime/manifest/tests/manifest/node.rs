@@ -14,6 +14,7 @@ listen        = ["127.0.0.1:8080", "[::1]:8080"]
 cores         = 2
 wasi-http-03  = true
 stack-zeroing = true
+exact-clocks  = true
 
 [tls]
 listen = ["0.0.0.0:8443"]
@@ -86,7 +87,7 @@ fn every_key_of_the_node_is_read() {
     assert_eq!((file.node.state.as_path(), file.node.cache.as_path()), (Path::new("/s"), Path::new("/c")));
     assert_eq!(file.node.listen, ["127.0.0.1:8080".parse().unwrap(), "[::1]:8080".parse().unwrap()]);
     assert_eq!(file.node.cores.unwrap().get(), 2);
-    assert!(file.node.wasi_http_03 && file.node.stack_zeroing);
+    assert!(file.node.wasi_http_03 && file.node.stack_zeroing && file.node.exact_clocks);
     let tls = file.tls.as_ref().unwrap();
     assert_eq!(tls.listen, ["0.0.0.0:8443".parse().unwrap()]);
     assert_eq!(tls.certificates.len(), 2);

@@ -4,7 +4,7 @@
 use crate::lines::Lines;
 use crate::print::printable;
 use anyhow::{Context, Result};
-use rimward_capability::Level;
+use rimward_capability::{Level, Offences};
 use rimward_manifest::{Log, LogFormat, LogLevel, LogRequests};
 use rimward_node::{LogLine, Observer, Outcome, RequestLine};
 use std::sync::Arc;
@@ -45,12 +45,14 @@ struct ToTracing {
 
 impl Observer for ToTracing {
     fn request(&self, line: &RequestLine<'_>) {
+        let offended = line.offences.iter().next().is_some();
+        let level = level(line.outcome, offended);
         match (line.outcome, self.requests) {
-            (Outcome::Answered, LogRequests::Failures) => {}
-            (Outcome::Answered, LogRequests::All) => request(line, level(line.outcome), "answered", None),
-            (Outcome::Failed(code), _) => request(line, level(line.outcome), "failed", Some(code)),
-            (Outcome::CutShort(code), _) => request(line, level(line.outcome), "cut short", Some(code)),
-            (Outcome::Abandoned, _) => request(line, level(line.outcome), "abandoned", None),
+            (Outcome::Answered, LogRequests::Failures) if !offended => {}
+            (Outcome::Answered, _) => request(line, level, "answered", None),
+            (Outcome::Failed(code), _) => request(line, level, "failed", Some(code)),
+            (Outcome::CutShort(code), _) => request(line, level, "cut short", Some(code)),
+            (Outcome::Abandoned, _) => request(line, level, "abandoned", None),
         }
     }
 
@@ -73,8 +75,9 @@ impl Observer for ToTracing {
     }
 }
 
-/// How important the end of a request is: the node's own failures come first, a caller's mistakes last.
-fn level(outcome: Outcome) -> tracing::Level {
+/// How important the end of a request is: the node's own failures come first, a caller's mistakes last. A function that
+/// did what it may not do is looked at, whatever it answered.
+fn level(outcome: Outcome, offended: bool) -> tracing::Level {
     match outcome {
         Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.node.") => {
             tracing::Level::ERROR
@@ -82,6 +85,7 @@ fn level(outcome: Outcome) -> tracing::Level {
         Outcome::Failed(code) | Outcome::CutShort(code) if code.starts_with("rimward.guest.") => {
             tracing::Level::WARN
         }
+        _ if offended => tracing::Level::WARN,
         Outcome::Failed(_) | Outcome::CutShort(_) | Outcome::Answered | Outcome::Abandoned => {
             tracing::Level::INFO
         }
@@ -102,6 +106,7 @@ fn request(line: &RequestLine<'_>, level: tracing::Level, end: &str, code: Optio
                 revision = line.revision,
                 status = line.status,
                 code,
+                offences = offences(line.offences),
                 cause = line.cause,
                 duration_ms = milliseconds(line.duration),
                 cpu_ms = milliseconds(line.cpu),
@@ -117,16 +122,24 @@ fn request(line: &RequestLine<'_>, level: tracing::Level, end: &str, code: Optio
     }
 }
 
+/// `denied 3, header 1`; nothing where there were none.
+fn offences(offences: &Offences) -> Option<String> {
+    let texts: Vec<_> = offences.iter().map(|(kind, times)| format!("{} {times}", kind.name())).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_failure_is_as_important_as_whose_fault_it_is() {
-        let check = |outcome, expected| assert_eq!(level(outcome), expected);
+        let check = |outcome, expected| assert_eq!(level(outcome, false), expected);
         check(Outcome::Failed("rimward.node.full"), tracing::Level::ERROR);
         check(Outcome::CutShort("rimward.guest.stream"), tracing::Level::WARN);
         check(Outcome::Failed("rimward.caller.no-route"), tracing::Level::INFO);
         check(Outcome::Abandoned, tracing::Level::INFO);
+        assert_eq!(level(Outcome::Answered, true), tracing::Level::WARN, "it coped with what it was refused");
+        assert_eq!(level(Outcome::Failed("rimward.node.full"), true), tracing::Level::ERROR);
     }
 }
