@@ -20,7 +20,7 @@ pub(crate) fn start(
     state: StateChoice,
     observer: Arc<dyn Observer>,
 ) -> Result<Node> {
-    let compiler = crate::compiler::child(&file.compile);
+    let compiler = crate::compiler::child(&file.compile, file.node.confine);
     let options = Options { file, profile, state, compiler, observer };
     Ok(Node::start(options)?)
 }

@@ -3,16 +3,20 @@
 
 use anyhow::Result;
 use rimward_manifest::NodeFile;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the file usually is.
 pub(crate) const USUAL: &str = "/etc/rimward/node.toml";
 
+/// Which file it is.
+pub(crate) fn path(config: Option<&Path>) -> Option<PathBuf> {
+    let usual = Path::new(USUAL);
+    config.or_else(|| usual.exists().then_some(usual)).map(Path::to_owned)
+}
+
 /// The settings of a node that runs as the operator says.
 pub(crate) fn read(config: Option<&Path>) -> Result<NodeFile> {
-    let usual = Path::new(USUAL);
-    let path = config.or_else(|| usual.exists().then_some(usual));
-    with_environment(path.map(NodeFile::read).transpose()?.unwrap_or_default())
+    with_environment(path(config).as_deref().map(NodeFile::read).transpose()?.unwrap_or_default())
 }
 
 /// The settings with what the environment says instead. Variables that are no text cannot be ours.

@@ -1,11 +1,14 @@
 //! Compiling a component, in a process of its own: a hostile component can make the compiler use much time and memory,
 //! and must not take the node down with it. One at a time, low priority, killed at its deadline.
 //!
-//! The parent hands over the component as standard input and takes the code from standard output, both plain files.
+//! The parent hands over the component as standard input and takes the code from standard output, both files in memory
+//! without a name. That is all that the child reaches: it confines itself ([`rimward_confine::compiler`]) before it reads.
 
 use crate::code::{Generation, LoadError};
 use crate::config::code_config;
 use crate::{features, limits};
+use rimward_confine::Mode;
+use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use std::ffi::OsString;
 use std::fs::File;
@@ -36,6 +39,8 @@ pub struct ChildLimits {
     pub wall: Duration,
     /// Address space, bytes.
     pub memory_bytes: u64,
+    /// What happens where the kernel cannot confine it.
+    pub confine: Mode,
 }
 
 impl Default for ChildLimits {
@@ -44,6 +49,7 @@ impl Default for ChildLimits {
             cpu: limits::COMPILE_CPU,
             wall: limits::COMPILE_WALL,
             memory_bytes: limits::COMPILE_MEMORY_BYTES,
+            confine: Mode::Auto,
         }
     }
 }
@@ -68,10 +74,13 @@ pub enum CompileError {
     /// The process could not be started, fed or read.
     #[error("the compiling process could not be used")]
     Io(#[source] std::io::Error),
+    /// It could not give up what it has to.
+    #[error(transparent)]
+    Confine(#[from] rimward_confine::ConfineError),
 }
 
 impl Compiler {
-    /// Compiles in a child process: `program arguments.. GENERATION CPU_SECONDS MEMORY_BYTES`, which is to call
+    /// Compiles in a child process: `program arguments.. GENERATION CPU_SECONDS MEMORY_BYTES CONFINE`, which is to call
     /// [`compile_stdio`] with these.
     pub fn child(program: PathBuf, arguments: Vec<OsString>, limits: ChildLimits) -> Self {
         Self { how: How::Child { program, arguments, limits }, turn: Mutex::new(()) }
@@ -95,6 +104,7 @@ impl Compiler {
                 let mut command = Command::new(program);
                 command.args(arguments).arg(generation.name()).env_clear();
                 command.arg(limits.cpu.as_secs().to_string()).arg(limits.memory_bytes.to_string());
+                command.arg(limits.confine.name());
                 // On many cores, threads and their arenas would use up the address space that the child may have.
                 command.env("RAYON_NUM_THREADS", compile_threads().to_string()).env("MALLOC_ARENA_MAX", "2");
                 in_child(command, wasm, *limits).map_err(CompileError::Io)?
@@ -113,10 +123,12 @@ fn precompile(generation: Generation, wasm: &[u8]) -> Result<Vec<u8>, CompileErr
     engine.precompile_component(wasm).map_err(refused)
 }
 
-/// The compiling process: limits itself, reads a component from standard input, writes code to standard output.
+/// The compiling process: limits and confines itself, reads a component from standard input, writes code to standard output.
 /// The exit status is 0, or 1 with the reason on standard error.
 pub fn compile_stdio(generation: Generation, limits: ChildLimits) -> Result<(), CompileError> {
     limit_this_process(limits).map_err(|error| CompileError::Io(error.into()))?;
+    // Threads that compile are started later, and inherit it.
+    rimward_confine::compiler(limits.confine)?;
     let mut wasm = Vec::new();
     std::io::stdin().lock().read_to_end(&mut wasm).map_err(CompileError::Io)?;
     let code = precompile(generation, &wasm)?;
@@ -146,8 +158,18 @@ fn limited(mut child: Child, limits: ChildLimits) -> std::io::Result<Child> {
     }
 }
 
-fn resources(limits: ChildLimits) -> [(Resource, u64); 3] {
-    [(Resource::Cpu, limits.cpu.as_secs()), (Resource::As, limits.memory_bytes), (Resource::Core, 0)]
+fn resources(limits: ChildLimits) -> [(Resource, u64); 4] {
+    [
+        (Resource::Cpu, limits.cpu.as_secs()),
+        (Resource::As, limits.memory_bytes),
+        (Resource::Fsize, limits::COMPILE_OUTPUT_BYTES),
+        (Resource::Core, 0),
+    ]
+}
+
+/// A file that has no name and no place on a disk, so that neither process needs a folder for it.
+fn nameless(name: &str) -> std::io::Result<File> {
+    Ok(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?.into())
 }
 
 fn at_most(value: u64) -> Rlimit {
@@ -159,10 +181,10 @@ fn in_child(
     wasm: &[u8],
     limits: ChildLimits,
 ) -> std::io::Result<Result<Vec<u8>, CompileError>> {
-    let mut input = tempfile::tempfile()?;
+    let mut input = nameless("component")?;
     input.write_all(wasm)?;
     input.seek(SeekFrom::Start(0))?;
-    let (mut output, mut errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let (mut output, mut errors) = (nameless("code")?, nameless("reason")?);
     let child = command
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(output.try_clone()?))

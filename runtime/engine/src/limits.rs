@@ -103,6 +103,9 @@ pub const COMPILE_WALL: Duration = Duration::from_secs(900);
 /// Address space of a compiling process, bytes.
 pub const COMPILE_MEMORY_BYTES: u64 = 1536 << 20;
 
+/// Code that a compiling process writes at the most, bytes: what is larger could not be cached.
+pub const COMPILE_OUTPUT_BYTES: u64 = CACHE_ENTRY_BYTES;
+
 /// Threads of a compiling process: each needs room within [`COMPILE_MEMORY_BYTES`].
 pub const COMPILE_THREADS: usize = 4;
 

@@ -36,8 +36,8 @@ pub use host::{HostError, HostName, HostPattern, Scheme};
 pub use name::{Name, NameError};
 pub use net::{AllowNet, AllowNetError, Port};
 pub use node::{
-    Admin, AppEntry, Bind, Certificate, Compile, EnvironmentError, Log, LogFormat, LogLevel, LogRequests,
-    Node, NodeFile, NodeLimits, Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
+    Admin, AppEntry, Bind, Certificate, Compile, Confine, EnvironmentError, Log, LogFormat, LogLevel,
+    LogRequests, Node, NodeFile, NodeLimits, Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
 };
 pub use path::{AppPath, AppPathError, FileAt};
 pub use problem::{Colour, Place, Problem, Problems};

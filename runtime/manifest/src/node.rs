@@ -80,6 +80,21 @@ pub struct Node {
     pub stack_zeroing: bool,
     /// Whether functions read the time to the nanosecond instead of the millisecond.
     pub exact_clocks: bool,
+    /// Whether the node and the processes that compile give up what they do not need.
+    pub confine: Confine,
+}
+
+/// Whether processes of the node give up the files, system calls and rights that they do not need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confine {
+    /// As far as the kernel allows; what is missing is logged.
+    #[default]
+    Auto,
+    /// Wholly; the node does not start where the kernel lacks a part.
+    Required,
+    /// Not at all.
+    Off,
 }
 
 /// TLS listeners and their certificates.
@@ -300,6 +315,7 @@ impl NodeFile {
     /// | `RIMWARD_LISTEN` | `node.listen`, separated by commas |
     /// | `RIMWARD_CORES` | `node.cores` |
     /// | `RIMWARD_WASI_HTTP_03` | `node.wasi-http-03` |
+    /// | `RIMWARD_CONFINE` | `node.confine` |
     /// | `RIMWARD_OPS_LISTEN` | `ops.listen` |
     /// | `RIMWARD_ADMIN_SOCKET` | `admin.socket` |
     /// | `RIMWARD_LOG_FORMAT` | `log.format` |
@@ -368,6 +384,7 @@ impl Default for Node {
             wasi_http_03: false,
             stack_zeroing: false,
             exact_clocks: false,
+            confine: Confine::Auto,
         }
     }
 }

@@ -91,8 +91,11 @@ fn built(folder: &Path, bundle: &Bundle, precompiled: Vec<(Name, PathBuf)>) -> B
 /// Writes the machine code of every component beside it.
 fn precompile(folder: &Path, bundle: &Bundle) -> Result<Vec<(Name, PathBuf)>> {
     let settings = Settings { pool: PoolSize::None, ..Settings::default() };
-    let engine =
-        Engine::new(&settings, Cache::none(), compiler::child(&rimward_manifest::Compile::default()))?;
+    let engine = Engine::new(
+        &settings,
+        Cache::none(),
+        compiler::child(&rimward_manifest::Compile::default(), rimward_manifest::Confine::Auto),
+    )?;
     let one = |(name, component): (&Name, &Component)| {
         Ok((name.clone(), precompile_one(&engine, folder, name, component)?))
     };

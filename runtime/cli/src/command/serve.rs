@@ -1,6 +1,7 @@
 //! `rimward serve`: a node in production. It runs what `node.toml` declares, or the one app that the command line names,
 //! until it is asked to stop; then it drains. It never builds.
 
+mod confine;
 mod log;
 
 use super::Verdict;
@@ -9,6 +10,7 @@ use crate::print::{BOLD, Format, Report, count, duration, report};
 use crate::stop::Stop;
 use crate::{app, limits, listen, local, node_file, runtime};
 use anyhow::{Context, Result, bail};
+use confine::Confined;
 use rimward_bundle::Bundle;
 use rimward_manifest::{NodeFile, limits as manifest_limits};
 use rimward_node::{Addresses, Drained, Node, Placement, Profile, StateChoice};
@@ -29,8 +31,8 @@ use std::time::Duration;
 /// SIGTERM or Ctrl-C lets open requests finish, at most for the time of --drain; a second one ends it at once.
 ///
 /// Each setting is taken from the command line, else from the environment (RIMWARD_STATE, RIMWARD_CACHE, RIMWARD_LISTEN,
-/// RIMWARD_CORES, RIMWARD_WASI_HTTP_03, RIMWARD_OPS_LISTEN, RIMWARD_ADMIN_SOCKET, RIMWARD_LOG_FORMAT, RIMWARD_LOG_LEVEL,
-/// RIMWARD_LOG_REQUESTS), else from node.toml, else it is the default.
+/// RIMWARD_CORES, RIMWARD_WASI_HTTP_03, RIMWARD_CONFINE, RIMWARD_OPS_LISTEN, RIMWARD_ADMIN_SOCKET, RIMWARD_LOG_FORMAT,
+/// RIMWARD_LOG_LEVEL, RIMWARD_LOG_REQUESTS), else from node.toml, else it is the default.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -66,6 +68,8 @@ Examples:
 /// What is to be served, and how.
 struct Plan {
     file: NodeFile,
+    /// Where the file was read from.
+    config: Option<PathBuf>,
     state: StateChoice,
     admin: Option<PathBuf>,
     apps: Vec<(PathBuf, Placement)>,
@@ -87,10 +91,12 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> Result<Verdict> {
         None => plan_file(&arguments)?,
     };
     local::raise_descriptor_limit();
+    // Before there is a second thread, and before anything is read that others wrote.
+    let confined = confine::apply(&plan)?;
     let lines = Lines::start(anstream::stderr()).context("the log's thread did not start")?;
     let log = log::start(&plan.file.log, &lines)?;
     let node = Arc::new(local::start(plan.file.clone(), Profile::Serve, plan.state, log)?);
-    let result = runtime::block_on(serve(&plan, node, format));
+    let result = runtime::block_on(serve(&plan, node, &confined, format));
     lines.flush();
     result
 }
@@ -111,6 +117,7 @@ fn plan_file(arguments: &Arguments) -> Result<Plan> {
         state: StateChoice::Durable,
         apps,
         drain: drain(arguments),
+        config: node_file::path(arguments.config.as_deref()),
         file,
     })
 }
@@ -132,6 +139,7 @@ fn plan_one(arguments: &Arguments, app: PathBuf) -> Result<Plan> {
         state: if durable.is_some() { StateChoice::Durable } else { StateChoice::Memory },
         apps: vec![(app, local::as_declared())],
         drain: drain(arguments),
+        config: arguments.config.clone(),
         file,
     })
 }
@@ -156,7 +164,7 @@ fn keep_in(file: &mut NodeFile, state: &Path) {
     }
 }
 
-async fn serve(plan: &Plan, node: Arc<Node>, format: Format) -> Result<Verdict> {
+async fn serve(plan: &Plan, node: Arc<Node>, confined: &Confined, format: Format) -> Result<Verdict> {
     let mut stop = Stop::listen()?;
     let admin = plan.admin.as_deref().map(|socket| rimward_admin::serve(node.clone(), socket)).transpose()?;
     let installed = tokio::select! {
@@ -164,6 +172,7 @@ async fn serve(plan: &Plan, node: Arc<Node>, format: Format) -> Result<Verdict> 
         () = stop.asked() => return Ok(Verdict::Good),
     };
     node.loaded();
+    confine::tell(confined);
     if plan.apps.is_empty() {
         tracing::warn!(
             "no app is configured, so every request is answered with 503: add `[[app]]` to node.toml"

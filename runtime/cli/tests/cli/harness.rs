@@ -70,7 +70,18 @@ impl Folder {
 
     /// Starts a command that runs until it is stopped.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self.rimward(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let log = fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
+        let mut command = self.rimward(arguments);
+        Self::spawn(command.stderr(log))
+    }
+
+    /// Everything that commands which ran until they were stopped have said on standard error.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Running { child, lines }
     }
@@ -128,12 +139,26 @@ impl Running {
         }
     }
 
-    /// Asks it to stop, as systemd does, and waits until it has. Returns its exit status.
-    pub(crate) fn stop(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    /// Its process.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Its exit status, when it has ended by itself.
+    pub(crate) fn ended(mut self) -> Option<i32> {
         self.lines.by_ref().for_each(drop);
         self.child.wait().unwrap().code()
+    }
+
+    /// Asks it to stop, as systemd does, and waits until it has. Returns its exit status.
+    pub(crate) fn stop(self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        self.ended()
     }
 }
 
@@ -169,6 +194,15 @@ pub(crate) fn example(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| {
         panic!("the example `{name}` is not built ({error}): run `cargo xtask setup`")
     })
+}
+
+/// A guest of the tests: a small program for one behaviour.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
+    let target =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/target/wasm32-wasip2/release");
+    let path = target.join(format!("{name}.wasm"));
+    fs::read(&path)
+        .unwrap_or_else(|error| panic!("the guest `{name}` is not built ({error}): run `cargo xtask setup`"))
 }
 
 /// A declaration of one function, `function.wasm`, that answers `GET /`.

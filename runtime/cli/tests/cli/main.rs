@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 mod commands;
+mod confine;
 mod dev;
 mod errors;
 mod harness;
 mod help;
 mod serve;
+mod signals;
 mod slow;

@@ -31,6 +31,7 @@ fn put(file: &mut NodeFile, variable: &str, value: &str) -> Result<(), String> {
         "RIMWARD_LISTEN" => file.node.listen = value.split(',').map(text).collect::<Result<_, _>>()?,
         "RIMWARD_CORES" => file.node.cores = Some(literal(value)?),
         "RIMWARD_WASI_HTTP_03" => file.node.wasi_http_03 = literal(value)?,
+        "RIMWARD_CONFINE" => file.node.confine = text(value)?,
         "RIMWARD_OPS_LISTEN" => file.ops.listen = text::<AddressOrOff>(value)?.0,
         "RIMWARD_ADMIN_SOCKET" => file.admin.socket = Some(text(value)?),
         "RIMWARD_LOG_FORMAT" => file.log.format = text(value)?,

@@ -8,8 +8,8 @@ use serde::Serializer;
 use toml::de::DeValue;
 
 use super::{
-    Admin, AppEntry, Bind, Certificate, Compile, Log, LogFormat, LogLevel, LogRequests, Node, NodeFile,
-    NodeLimits, Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
+    Admin, AppEntry, Bind, Certificate, Compile, Confine, Log, LogFormat, LogLevel, LogRequests, Node,
+    NodeFile, NodeLimits, Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
 };
 use crate::document::Table;
 use crate::function_limits::Limits;
@@ -78,6 +78,7 @@ fn node(table: &mut Table<'_>, has_tls: bool) -> Option<Node> {
         wasi_http_03: table.optional("wasi-http-03").unwrap_or(default.wasi_http_03),
         stack_zeroing: table.optional("stack-zeroing").unwrap_or(default.stack_zeroing),
         exact_clocks: table.optional("exact-clocks").unwrap_or(default.exact_clocks),
+        confine: table.optional("confine").unwrap_or(default.confine),
     })
 }
 
@@ -272,6 +273,12 @@ impl Scalar for LogLevel {
                 ("trace", Self::Trace),
             ],
         )
+    }
+}
+
+impl Scalar for Confine {
+    fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
+        choice(value, &[("auto", Self::Auto), ("required", Self::Required), ("off", Self::Off)])
     }
 }
 

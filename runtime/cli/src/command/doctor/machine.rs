@@ -16,6 +16,7 @@ pub(super) fn look() -> Vec<Finding> {
         memory(machine.memory_bytes),
         pool(&machine),
         descriptors(getrlimit(Resource::Nofile).maximum),
+        confinement(&rimward_confine::support()),
         kernel(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()),
     ]
 }
@@ -37,7 +38,7 @@ fn pool(machine: &Machine) -> Finding {
     let engine = Engine::new(
         &Settings::default(),
         Cache::none(),
-        crate::compiler::child(&rimward_manifest::Compile::default()),
+        crate::compiler::child(&rimward_manifest::Compile::default(), rimward_manifest::Confine::Auto),
     );
     match engine.map(|engine| engine.pooling()) {
         Ok(Pooling::Slots(slots)) if slots >= machine.slots() => {
@@ -56,6 +57,18 @@ fn pool(machine: &Machine) -> Finding {
         Err(error) => {
             Finding::wrong("instance pool", error.to_string(), "this machine cannot run WebAssembly")
         }
+    }
+}
+
+/// What `rimward serve` and the processes that compile can give up here.
+fn confinement(support: &rimward_confine::Report) -> Finding {
+    match support.missing().next() {
+        None => Finding::fine("confinement", "files and system calls"),
+        Some(_) => Finding::limited(
+            "confinement",
+            support.to_string(),
+            "the node runs without this second wall, unless `confine = \"required\"` is in `[node]`",
+        ),
     }
 }
 
@@ -103,6 +116,15 @@ mod tests {
         check("6.12.3", State::Fine);
         check("6.6.30", State::Limited);
         check("", State::Limited);
+    }
+
+    #[test]
+    fn a_wall_that_is_missing_is_a_limit() {
+        let mut support = rimward_confine::Report::default();
+        support.parts.push(rimward_confine::Part { name: "files", missing: None });
+        assert_eq!(confinement(&support).state, State::Fine);
+        support.parts[0].missing = Some("no landlock".into());
+        assert_eq!(confinement(&support).state, State::Limited);
     }
 
     #[test]
