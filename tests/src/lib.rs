@@ -26,5 +26,6 @@ pub use harness::fake::{
 pub use harness::heard::{Ended, Heard, Logged};
 pub use harness::metric::Metric;
 pub use harness::node::{NodeBuilder, TestNode, chain, node};
+pub use harness::raw::http2::{self, RawHttp2};
 pub use harness::raw::{Raw, RawReply};
 pub use harness::{DEADLINE, eventually, within};

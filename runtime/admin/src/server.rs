@@ -7,7 +7,7 @@ use crate::limits::{CONNECTION_TIME, CONNECTIONS, HEAD_TIME};
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rimward_node::Node;
+use rimward_node::{Node, Spare};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -78,12 +78,13 @@ fn listen(path: &Path) -> Result<UnixListener, ServeError> {
 
 async fn accept(listener: UnixListener, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut spare = Spare::default();
     // Ends with this task.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-        match listener.accept().await {
+        match spare.accept(|| listener.accept()).await {
             Ok((stream, _)) => {
                 let router = router.clone();
                 connections.spawn(async move {

@@ -9,7 +9,7 @@ mod outgoing;
 mod reply;
 mod wall;
 
-pub use bodies::{BodyFault, RequestBody};
+pub use bodies::{BodyFault, BodyLimits, RequestBody};
 pub use call::{Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, StreamLimits};
 pub use errors::{AnswerBlame, answer_blame, answer_text, from_upstream, to_upstream};
 pub(crate) use outgoing::Outgoing;

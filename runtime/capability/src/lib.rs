@@ -24,8 +24,9 @@ mod state;
 pub use clocks::Clocks;
 pub use function::{Abi, Function, Grants, Instance, Refused};
 pub use http::{
-    AnswerBlame, BodyFault, Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Invoke,
-    InvokeError, Reply, ReplyBody, ReplyError, RequestBody, StreamLimits, Wall, answer_blame, answer_text,
+    AnswerBlame, BodyFault, BodyLimits, Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation,
+    Invoke, InvokeError, Reply, ReplyBody, ReplyError, RequestBody, StreamLimits, Wall, answer_blame,
+    answer_text,
 };
 pub use linkers::Linkers;
 pub use logging::{Level, Line, Logs};

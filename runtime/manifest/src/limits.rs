@@ -92,5 +92,10 @@ pub const COMPILE_MEMORY: u64 = 1536 * 1024 * 1024;
 pub const NODE_QUEUE: u32 = 256;
 /// How long a request waits for a permit: a client that waits longer is better told to try again.
 pub const NODE_QUEUE_WAIT: Duration = Duration::from_millis(500);
+/// How long a client that closed its side may wait for the next byte: scripts do that and wait a moment; most clients that
+/// close are gone.
+pub const NODE_HALF_CLOSED: Duration = Duration::from_secs(10);
+/// Bytes a second of a request's body on average: what a slow radio link has. A client below it holds a permit on purpose.
+pub const NODE_REQUEST_MIN_RATE: u32 = 500;
 /// Open client connections: below the usual limit of file descriptors with room for files and upstreams.
 pub const NODE_CONNECTIONS: u32 = 4096;

@@ -279,6 +279,13 @@ pub struct NodeLimits {
     pub memory: Option<Bytes>,
     /// Open client connections.
     pub connections: NonZeroU32,
+    /// Open client connections from one address, or one IPv6 network of 64 bits; a quarter of `connections` by default,
+    /// and then clients on this machine are not counted.
+    pub connections_per_address: Option<NonZeroU32>,
+    /// How long a client that closed its side after its request may wait for the next byte of the reply.
+    pub half_closed: Duration,
+    /// Bytes a second at which a request's body must come on average, after a grace of 30 s; 0 for no such limit.
+    pub request_min_rate: u32,
 }
 
 /// What compiling one component may take, in its process.
@@ -403,6 +410,9 @@ impl Default for NodeLimits {
             queue_wait: Duration::constant(limits::NODE_QUEUE_WAIT),
             memory: None,
             connections: NonZeroU32::new(limits::NODE_CONNECTIONS).expect("the default is not zero"),
+            connections_per_address: None,
+            half_closed: Duration::constant(limits::NODE_HALF_CLOSED),
+            request_min_rate: limits::NODE_REQUEST_MIN_RATE,
         }
     }
 }

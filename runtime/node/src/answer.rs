@@ -1,21 +1,22 @@
 //! The life of a request, in the order in which it runs.
 
 use crate::admission::Wanted;
-use crate::arrival::{self, Arrival};
+use crate::arrival::Arrival;
 use crate::core::Core;
 use crate::failure::{Failure, guest_code};
 use crate::node::Shared;
 use crate::observe::{Outcome, RequestLine};
 use crate::reply;
 use crate::revision::{Deployed, Used};
+use crate::wellformed;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use rimward_capability::{
-    BodyFault, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Offence, Offences, Reply,
-    RequestBody, StreamLimits, Wall,
+    BodyFault, BodyLimits, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, Offence, Offences,
+    Reply, RequestBody, StreamLimits, Wall,
 };
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use std::time::Instant;
 pub(crate) async fn answer<B>(core: &Arc<Core>, request: Request<B>, scheme: ClientScheme) -> Reply
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let arrival = Arrival::of(&request);
     let seen = Seen::of(&request);
@@ -55,9 +56,9 @@ async fn route_and_call<B>(
 ) -> Result<Reply, Refused>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let host = arrival::host(&request)?;
+    let host = wellformed::host(&request)?;
     let function = core.node.routes().find(request.method(), host, request.uri().path())?;
     check_length(&request, &function).map_err(|failure| Refused::by(failure, &function))?;
     let called = call(core, &function, request, arrival, scheme, 0).await;
@@ -78,16 +79,17 @@ pub(crate) async fn call<B>(
 ) -> Result<Reply, Failure>
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let record = Record::of(core, function, &request, arrival);
     let wanted = Wanted { function: &function.permits, tenant: function.tenant_permits.as_ref() };
     let permit = core.node.admission.admit(wanted).await?;
     let wall = Wall::start(function.limits.wall);
     let body_max = function.limits.request_body_bytes_max;
+    let limits = BodyLimits { bytes_max: body_max, rate_min: core.node.file.limits.request_min_rate };
     let fault = record.body_fault.clone();
     let mut request =
-        request.map(|body| RequestBody::new(body, body_max, wall.clone(), fault.clone()).boxed_unsync());
+        request.map(|body| RequestBody::new(body, limits, wall.clone(), fault.clone()).boxed_unsync());
     arrival.stamp(request.headers_mut());
     let invocation = Invocation {
         request_id: arrival.request_id.clone(),
@@ -106,6 +108,8 @@ where
     let status = replied.as_ref().ok().map(http::Response::status);
     match at_fault(&fault, body_max, status) {
         Some(failure) => Err(failure),
+        // Half a request, from a client that may still read: no failure of the function, whatever it made of it.
+        None if fault.client_gone() && is_failure(status) => Err(Failure::BodyMalformed),
         None => {
             fault.answered();
             replied.map_err(Failure::Guest)
@@ -130,8 +134,14 @@ fn at_fault(fault: &BodyFault, max: u64, status: Option<http::StatusCode>) -> Op
     if fault.over_limit() {
         return Some(Failure::BodyTooLarge { max });
     }
-    let failed = status.is_none_or(|status| status.is_server_error());
-    (fault.timed_out() && failed).then_some(Failure::BodyTimeout)
+    if fault.malformed() {
+        return Some(Failure::BodyMalformed);
+    }
+    (fault.timed_out() && is_failure(status)).then_some(Failure::BodyTimeout)
+}
+
+fn is_failure(status: Option<http::StatusCode>) -> bool {
+    status.is_none_or(|status| status.is_server_error())
 }
 
 /// A body that says it is too large is refused before the function is called.
@@ -339,7 +349,10 @@ mod tests {
         let never = StreamBody::new(stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>());
         let wall = Wall::start(Duration::from_secs(1));
         let started = tokio::time::Instant::now();
-        RequestBody::new(never, 10, wall, fault.clone()).collect().await.unwrap_err();
+        RequestBody::new(never, BodyLimits { bytes_max: 10, rate_min: 0 }, wall, fault.clone())
+            .collect()
+            .await
+            .unwrap_err();
         assert_eq!(started.elapsed(), REQUEST_IDLE);
         let code = |status| at_fault(&fault, 10, status).map(|failure| failure.code().status);
         assert_eq!((code(None), code(Some(http::StatusCode::BAD_GATEWAY))), (Some(408), Some(408)));

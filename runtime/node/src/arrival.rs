@@ -1,9 +1,8 @@
-//! What is known about a request before anything is decided: that it is well formed, its id, and its trace. Functions
+//! What is known about a request before anything is decided: its id and its trace. Functions
 //! get the trace of their invocation; a request without a valid one starts one (W3C Trace Context).
 
-use crate::failure::Failure;
 use crate::limits::REQUEST_ID_BYTES;
-use http::header::{HOST, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request};
 use rand::RngCore;
 use std::sync::Arc;
@@ -36,33 +35,6 @@ impl Arrival {
         let text = self.traceparent.to_str().expect("made from ASCII");
         &text[3..35]
     }
-}
-
-/// The host that a request is for, without a port; an error where it is missing or ambiguous (RFC 9112, section 3.2).
-/// HTTP/1.0 may leave it out, functions cannot do without.
-pub(crate) fn host<B>(request: &Request<B>) -> Result<&str, Failure> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let first = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Failure::BadRequest("more than one `host`"));
-    }
-    let authority = match (request.uri().authority(), first) {
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(host)) => host.to_str().map_err(|_| Failure::BadRequest("`host` is not a host"))?,
-        (None, None) => return Err(Failure::BadRequest("there is no `host`")),
-    };
-    let authority: http::uri::Authority =
-        authority.parse().map_err(|_| Failure::BadRequest("`host` is not a host"))?;
-    if authority.as_str().contains('@') {
-        return Err(Failure::BadRequest("`host` is not a host"));
-    }
-    let len = authority.host().len();
-    let text = match (request.uri().authority(), first) {
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(host)) => host.to_str().expect("checked a moment ago"),
-        (None, None) => unreachable!("it was parsed from one of the two"),
-    };
-    Ok(&text[..len])
 }
 
 fn request_id(headers: &HeaderMap) -> Arc<str> {
@@ -167,24 +139,5 @@ mod tests {
         assert!(!kept(""));
         assert!(!kept("a b"));
         assert_eq!(request_id(&HeaderMap::new()).len(), 32);
-    }
-
-    #[test]
-    fn a_request_has_one_host_without_its_port() {
-        let check = |hosts: &[&str], wanted: Option<&str>| {
-            let mut request = Request::builder().uri("/");
-            for host in hosts {
-                request = request.header(HOST, *host);
-            }
-            let request = request.body(()).unwrap();
-            assert_eq!(host(&request).ok(), wanted, "{hosts:?}");
-        };
-        check(&["example.com"], Some("example.com"));
-        check(&["example.com:8080"], Some("example.com"));
-        check(&["[::1]:80"], Some("[::1]"));
-        check(&[], None);
-        check(&["a", "b"], None);
-        check(&["user@example.com"], None);
-        check(&["a b"], None);
     }
 }

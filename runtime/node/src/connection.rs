@@ -2,22 +2,26 @@
 //! orderly end of each when the node drains.
 
 use crate::answer::answer;
+use crate::conversation::{Conversation, Sending};
 use crate::core::{Core, Load};
+use crate::crowd::Counted as CountedAddress;
+use crate::inspect::Fault;
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_PENDING_RESETS,
-    H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME,
-    HEADERS_MAX, STREAMS_AHEAD,
+    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_LOCAL_RESETS,
+    H2_PENDING_RESETS, H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES,
+    HEAD_TIME, HEADERS_MAX, STREAMS_AHEAD,
 };
+use crate::metrics::RefusedFor;
 use crate::node::Shared;
 use crate::patience::Patience;
-use http::{Request, Version};
+use crate::wellformed;
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rimward_capability::{ClientScheme, Reply};
 use rustls::ServerConfig;
-use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -45,12 +49,13 @@ pub(crate) struct Handed {
 struct Place {
     node: Arc<Shared>,
     _permit: OwnedSemaphorePermit,
+    _address: CountedAddress,
 }
 
 impl Place {
-    fn take(node: &Arc<Shared>, permit: OwnedSemaphorePermit) -> Self {
+    fn take(node: &Arc<Shared>, permit: OwnedSemaphorePermit, address: CountedAddress) -> Self {
         node.metrics.connections.inc();
-        Self { node: node.clone(), _permit: permit }
+        Self { node: node.clone(), _permit: permit, _address: address }
     }
 }
 
@@ -74,6 +79,7 @@ pub(crate) async fn receive(core: Arc<Core>, mut handed: mpsc::UnboundedReceiver
 pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Transport) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut draining = core.node.drain.subscribe();
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -81,25 +87,38 @@ pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Tr
             accepted = accept_one(&core.node, &listener) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => place_connection(&core, stream, transport.clone(), place),
+            Ok((stream, place)) => {
+                failing = false;
+                place_connection(&core, stream, transport.clone(), place);
+            }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                core.node.metrics.accept_failures.inc();
+                // Told once: it goes on for as long as there are no descriptors.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "connections cannot be accepted; they wait");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// One connection with a place. Over the limit it waits for one, and what comes after it stays in the kernel's queue.
+/// One connection with a place. Over the node's limit it waits for one, and what comes after it stays in the kernel's
+/// queue. Over its address's limit it is closed: others must not wait for that.
 async fn accept_one(
     node: &Arc<Shared>,
     listener: &tokio::net::TcpListener,
 ) -> io::Result<(TcpStream, Place)> {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, client)) => {
+                let Some(address) = node.crowd.enter(client.ip()) else {
+                    node.metrics.connection_refused(RefusedFor::Address);
+                    tracing::debug!(%client, "a client has as many connections as it may");
+                    continue;
+                };
                 let permit = node.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
-                return Ok((stream, Place::take(node, permit)));
+                return Ok((stream, Place::take(node, permit, address)));
             }
             // The client left between its handshake and now.
             Err(error)
@@ -142,15 +161,33 @@ fn serve_on(core: &Arc<Core>, stream: TcpStream, transport: Transport, place: Pl
         match transport {
             Transport::Clear => serve(&core, stream, ClientScheme::Http).await,
             Transport::Tls(config) => {
-                let handshake = TlsAcceptor::from(config).accept(stream);
-                match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
-                    Ok(Ok(stream)) => serve(&core, stream, ClientScheme::Https).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                if let Some(stream) = handshake(&core.node, config, stream).await {
+                    serve(&core, stream, ClientScheme::Https).await;
                 }
             }
         }
     });
+}
+
+/// A client that does not finish its handshake holds a place among those that may be at it, and that for a time only.
+async fn handshake(
+    node: &Shared,
+    config: Arc<ServerConfig>,
+    stream: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let Ok(_permit) = node.handshakes.try_acquire() else {
+        node.metrics.connection_refused(RefusedFor::Handshakes);
+        return None;
+    };
+    let shaken = tokio::time::timeout(HANDSHAKE_TIME, TlsAcceptor::from(config).accept(stream)).await;
+    let error = match shaken {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => error,
+        Err(_) => io::ErrorKind::TimedOut.into(),
+    };
+    node.metrics.connection_refused(RefusedFor::Handshake);
+    tracing::debug!(%error, "a TLS handshake failed");
+    None
 }
 
 struct Counted(Arc<Load>);
@@ -169,11 +206,22 @@ pub(crate) async fn serve(
     scheme: ClientScheme,
 ) {
     let builder = builder(core);
-    let service = service_fn(|request| {
+    let conversation = Arc::<Conversation>::default();
+    let service = service_fn(|request: Request<Incoming>| {
         let core = core.clone();
-        async move { Ok::<Reply, Infallible>(answer_somewhere(&core, request, scheme).await) }
+        let http1 = request.version() != Version::HTTP_2;
+        let answering = http1.then(|| conversation.answer());
+        async move {
+            if !http1 && wellformed::breaks_http2(&request) {
+                return Err(h2::Error::from(h2::Reason::PROTOCOL_ERROR));
+            }
+            let reply = answer_somewhere(&core, request, scheme).await;
+            Ok::<Response<Sending>, h2::Error>(reply.map(|body| Sending::new(body, answering)))
+        }
     });
-    let connection = builder.serve_connection(TokioIo::new(Patience::new(io)), service);
+    let half_closed = core.node.file.limits.half_closed.get();
+    let io = Patience::new(io, conversation.clone(), half_closed);
+    let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let mut draining = core.node.drain.subscribe();
     let ended = tokio::select! {
@@ -183,6 +231,12 @@ pub(crate) async fn serve(
             connection.await
         }
     };
+    if let Some(fault) = conversation.found() {
+        core.node.metrics.connection_refused(match fault {
+            Fault::Malformed => RefusedFor::Malformed,
+            Fault::Flood => RefusedFor::Flood,
+        });
+    }
     if let Err(error) = ended {
         tracing::debug!(error = %error, "a connection ended early");
     }
@@ -201,8 +255,8 @@ fn builder(core: &Core) -> Builder<OnCore> {
         .header_read_timeout(HEAD_TIME)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES)
-        // A client that closes its side is taken to be gone, so that its guest is ended: it cannot be told apart from one
-        // that only half-closes until something is written to it.
+        // So that hyper reads while a reply is made, and sees a client that is gone. One that has only closed its side
+        // cannot be told apart at once: `Patience` keeps that from hyper for a while.
         .half_close(false);
     builder
         .http2()
@@ -212,6 +266,7 @@ fn builder(core: &Core) -> Builder<OnCore> {
         .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
         .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+        .max_local_error_reset_streams(H2_LOCAL_RESETS)
         .keep_alive_interval(H2_PING)
         .keep_alive_timeout(H2_PING_TIME);
     builder

@@ -38,9 +38,12 @@ pub enum Failure {
         /// The limit.
         max: u64,
     },
-    /// The body stood still.
+    /// The body came too slowly, or not at all.
     #[error("the request body stopped coming")]
     BodyTimeout,
+    /// The body is not framed as its protocol says, or ended too early.
+    #[error("the request body is malformed or incomplete")]
+    BodyMalformed,
     /// The function or its tenant already runs as many invocations as it may.
     #[error("the {what} already runs as many invocations as it may")]
     Quota {
@@ -120,7 +123,7 @@ impl Failure {
     /// The row of the table.
     pub fn code(&self) -> Code {
         match self {
-            Self::BadRequest(_) => BAD_REQUEST,
+            Self::BadRequest(_) | Self::BodyMalformed => BAD_REQUEST,
             Self::NoRoute => NO_ROUTE,
             Self::Method { .. } => METHOD,
             Self::BodyTooLarge { .. } => BODY_TOO_LARGE,
@@ -149,7 +152,15 @@ impl Failure {
 
     /// Whether the function had been called when it failed: its own record tells of the end then.
     pub(crate) fn of_a_called_function(&self) -> bool {
-        matches!(self, Self::Guest(_) | Self::BodyTooLarge { .. } | Self::BodyTimeout)
+        matches!(self, Self::Guest(_) | Self::BodyTooLarge { .. } | Self::BodyTimeout | Self::BodyMalformed)
+    }
+
+    /// Whether what the client still sends cannot be told from its next request, or is not wanted: nothing more is read.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest(_) | Self::BodyMalformed | Self::BodyTooLarge { .. } | Self::BodyTimeout
+        )
     }
 
     /// Whether another attempt may find room.

@@ -9,11 +9,15 @@ mod admission;
 mod answer;
 mod arrival;
 mod connection;
+mod conversation;
 mod core;
+mod crowd;
+mod descriptors;
 #[cfg(test)]
 mod documented;
 mod failure;
 mod id;
+mod inspect;
 mod install;
 mod invoke;
 pub mod limits;
@@ -29,8 +33,10 @@ mod routes;
 mod secrets;
 mod status;
 mod tls;
+mod wellformed;
 
 pub use address::Addresses;
+pub use descriptors::Spare;
 pub use failure::{Blame, CODES, Code, Failure};
 pub use id::FunctionId;
 pub use install::{InstallError, Installed, Placement};

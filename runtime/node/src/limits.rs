@@ -6,8 +6,21 @@ use std::time::Duration;
 /// File descriptors that client connections leave for upstreams, stores, logs and compiling.
 pub const DESCRIPTORS_KEPT: u64 = 512;
 
+/// File descriptors without which a node does not start: it opens about half as many itself.
+pub const DESCRIPTORS_MIN: u64 = 64;
+
 /// How long a client may take to send the head of a request. Slower ones hold a connection on purpose.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// The part of `limits.connections` that may be in a TLS handshake at the same time. Half, so that clients who never finish
+/// theirs do not take every place.
+pub const HANDSHAKES_PART: u32 = 2;
+
+/// The part of `limits.connections` that one client address may have by default.
+pub const ADDRESS_PART: u32 = 4;
+
+/// Bits of an IPv6 address that count as one client: a site has at least as many addresses (RFC 6177).
+pub const IPV6_CLIENT_BITS: u32 = 64;
 
 /// Bytes that are read from a client after its connection was closed on this side: more than a function takes by default.
 pub const FAREWELL_BYTES: usize = 16 << 20;
@@ -44,6 +57,23 @@ pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
 /// Streams that an HTTP/2 client may open and reset before they were looked at (rapid reset).
 pub const H2_PENDING_RESETS: usize = 20;
+
+/// Streams that an HTTP/2 client may make the node reset over the life of a connection ("MadeYouReset"), by breaking the
+/// protocol on them or by opening more than it may.
+pub const H2_LOCAL_RESETS: usize = 1024;
+
+/// HTTP/2 frames that a client may send at once without a stream gaining by them: many more than a browser sends when it
+/// opens a connection or leaves a page.
+pub const H2_CONTROL_FRAMES: u32 = 1024;
+
+/// How many more it may send each second: keep-alive takes less than one.
+pub const H2_CONTROL_RATE: u32 = 100;
+
+/// Bytes sent to the client for which it may send one more: it must say that it has read them, and does so every few KiB.
+pub const H2_CONTROL_BYTES: usize = 64;
+
+/// How many of them one reset stands for: the node has begun to work on the stream.
+pub const H2_RESET_COST: u32 = 2;
 
 /// How often a silent HTTP/2 client is asked whether it is still there.
 pub const H2_PING: Duration = Duration::from_secs(30);

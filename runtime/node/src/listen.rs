@@ -1,6 +1,7 @@
 //! Listening sockets: one for each core on each address (SO_REUSEPORT), so that the kernel spreads connections. That
 //! option lets a second process take the same port without an error, so a probe without it comes first.
 
+use crate::descriptors::is_exhausted;
 use crate::limits::BACKLOG;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -26,6 +27,12 @@ fn remedy(error: &io::Error) -> &'static str {
             ": ports below 1024 need the right to bind them; choose a higher one"
         }
         io::ErrorKind::AddrNotAvailable => ": this machine does not have that address",
+        _ if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) => {
+            ": this machine does not speak that protocol; IPv6 is off"
+        }
+        _ if is_exhausted(error) => {
+            ": this process may not open as many files; raise `ulimit -n` or LimitNOFILE="
+        }
         _ => "",
     }
 }
@@ -84,6 +91,18 @@ mod tests {
         assert!(listeners.iter().all(|listener| listener.local_addr().unwrap() == address));
     }
 
+    /// H20.
+    #[test]
+    fn an_address_that_is_not_ours_is_refused_with_the_reason() {
+        let error = bind("192.0.2.1:0".parse().unwrap(), 1).unwrap_err().to_string();
+        assert!(error.contains("this machine does not have that address"), "{error}");
+        let told = |errno: rustix::io::Errno| remedy(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!(told(rustix::io::Errno::AFNOSUPPORT).contains("IPv6 is off"));
+        assert!(told(rustix::io::Errno::MFILE).contains("ulimit -n"));
+        assert!(told(rustix::io::Errno::ACCESS).contains("below 1024"));
+    }
+
+    /// H20.
     #[test]
     fn an_address_that_is_taken_is_refused_with_the_remedy() {
         let (address, _listeners) = bind(ANY.parse().unwrap(), 2).unwrap();

@@ -58,6 +58,11 @@ struct NodeCodeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StartLabels {
     tenant: String,
     app: String,
@@ -81,6 +86,8 @@ pub(crate) struct Metrics {
     log_dropped: Family<FunctionLabels, Counter>,
     refused: Family<NodeCodeLabels, Counter>,
     pub(crate) connections: Gauge,
+    connections_refused: Family<ReasonLabels, Counter>,
+    pub(crate) accept_failures: Counter,
     permits: Gauge,
     permits_taken: Gauge,
     waiting: Gauge,
@@ -101,6 +108,33 @@ pub(crate) struct FunctionMetrics {
     labels: FunctionLabels,
 }
 
+/// Why a client's connection was ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RefusedFor {
+    /// Its address has as many as it may.
+    Address,
+    /// As many as may be are in a TLS handshake.
+    Handshakes,
+    /// Its TLS handshake failed.
+    Handshake,
+    /// A request that can be read in two ways.
+    Malformed,
+    /// HTTP/2 frames that only make work.
+    Flood,
+}
+
+impl RefusedFor {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Handshakes => "handshakes",
+            Self::Handshake => "handshake",
+            Self::Malformed => "malformed",
+            Self::Flood => "flood",
+        }
+    }
+}
+
 const STATUSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "abandoned"];
 
 impl Metrics {
@@ -118,6 +152,8 @@ impl Metrics {
             log_dropped: Family::default(),
             refused: Family::default(),
             connections: Gauge::default(),
+            connections_refused: Family::default(),
+            accept_failures: Counter::default(),
             permits: Gauge::default(),
             permits_taken: Gauge::default(),
             waiting: Gauge::default(),
@@ -175,6 +211,16 @@ impl Metrics {
             self.refused.clone(),
         );
         r.register("connections", "Open client connections", self.connections.clone());
+        r.register(
+            "connections_refused",
+            "Client connections that the node ended for what the client did, by reason",
+            self.connections_refused.clone(),
+        );
+        r.register(
+            "accept_failures",
+            "Attempts to accept a client connection that failed, as for lack of file descriptors",
+            self.accept_failures.clone(),
+        );
         r.register("permits", "Invocations that may run at once", self.permits.clone());
         r.register("permits_taken", "Invocations under way", self.permits_taken.clone());
         r.register("requests_waiting", "Requests that wait for a permit", self.waiting.clone());
@@ -216,6 +262,11 @@ impl Metrics {
     /// A request was answered without a function.
     pub(crate) fn refused(&self, code: &'static str) {
         self.refused.get_or_create(&NodeCodeLabels { code }).inc();
+    }
+
+    /// A connection was ended for what its client did.
+    pub(crate) fn connection_refused(&self, reason: RefusedFor) {
+        self.connections_refused.get_or_create(&ReasonLabels { reason: reason.text() }).inc();
     }
 
     /// Everything, as text in the OpenMetrics format; gauges that are derived are brought up to date first.

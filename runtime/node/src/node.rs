@@ -9,6 +9,7 @@ use crate::admission::Admission;
 use crate::arrival::Arrival;
 use crate::connection::Handed;
 use crate::core::{Core, Load};
+use crate::crowd::Crowd;
 use crate::install::{InstallError, Installed, Placement, install};
 use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
 use crate::metrics::Metrics;
@@ -98,6 +99,10 @@ pub(crate) struct Shared {
     pub(crate) tenant_permits: BTreeMap<Name, Arc<Semaphore>>,
     pub(crate) admission: Admission,
     pub(crate) connections: Arc<Semaphore>,
+    /// How many of them each client address has.
+    pub(crate) crowd: Arc<Crowd>,
+    /// Permits of connections in a TLS handshake.
+    pub(crate) handshakes: Semaphore,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) stores: Stores,

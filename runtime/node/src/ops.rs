@@ -1,6 +1,7 @@
 //! Metrics and health, on a listener of their own: `/metrics` (OpenMetrics), `/livez` (the process answers), `/readyz` (it
 //! takes requests). Bounded in connections and time; nothing here needs a permit, so it answers when the node is full.
 
+use crate::descriptors::Spare;
 use crate::limits::{HEAD_TIME, HEADERS_MAX};
 use crate::node::Shared;
 use crate::status::NodeState;
@@ -31,9 +32,10 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(crate) async fn serve(node: Arc<Shared>, listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut spare = Spare::default();
     loop {
         let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let stream = match listener.accept().await {
+        let stream = match spare.accept(|| listener.accept()).await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection to the ops listener could not be accepted");

@@ -4,7 +4,7 @@ use crate::arrival::{Arrival, REQUEST_ID};
 use crate::failure::Failure;
 use crate::limits::RETRY_AFTER_S;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -19,6 +19,7 @@ pub(crate) fn problem(failure: &Failure, arrival: &Arrival) -> Reply {
     let row = failure.code();
     let detail = match failure {
         Failure::BadRequest(why) => Some((*why).to_owned()),
+        Failure::BodyMalformed => Some("the request body is malformed or incomplete".to_owned()),
         Failure::BodyTooLarge { max } => Some(format!("this function accepts at most {max} bytes")),
         _ => None,
     };
@@ -38,6 +39,9 @@ pub(crate) fn problem(failure: &Failure, arrival: &Arrival) -> Reply {
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, PROBLEM);
     headers.insert(PROXY_STATUS, proxy_status(failure.proxy_error(), row.code));
+    if failure.ends_connection() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if failure.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }

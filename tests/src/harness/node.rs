@@ -8,6 +8,7 @@ use crate::harness::fake::{Behaviour, Fake, fake};
 use crate::harness::heard::Heard;
 use crate::harness::metric::Metric;
 use crate::harness::raw::Raw;
+use crate::harness::raw::http2::RawHttp2;
 use crate::harness::within;
 use rimward_engine::Compiler;
 use rimward_manifest::{NodeFile, Secret};
@@ -68,6 +69,8 @@ impl NodeBuilder {
         file.node.state = folder.path().join("state");
         file.node.cache = shared_cache();
         file.node.cores = NonZeroU32::new(CORES);
+        // Clients of tests that close are gone.
+        file.limits.half_closed = "50ms".parse().expect("it is a duration");
         file.limits.concurrency = NonZeroU32::new(CONCURRENCY).expect("it is not zero");
         write_cache_key(&file.node.state);
         Self {
@@ -284,6 +287,11 @@ impl TestNode {
     /// A connection for bytes.
     pub async fn raw(&self) -> Raw {
         Raw::connect(self.address()).await
+    }
+
+    /// A connection for HTTP/2 frames, which has said nothing but its preface.
+    pub async fn raw_http2(&self) -> RawHttp2 {
+        RawHttp2::connect(self.address()).await
     }
 
     /// Status and text of a page of the ops listener.

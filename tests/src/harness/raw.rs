@@ -1,4 +1,6 @@
-//! A client that writes and reads bytes, for requests that no library would send.
+//! A client that writes and reads bytes, for requests that no library would send. [`http2`] is the same for frames.
+
+pub mod http2;
 
 use crate::harness::within;
 use std::io;
@@ -38,9 +40,27 @@ impl Raw {
         self.stream.write_all(bytes.as_ref()).await
     }
 
+    /// Closes the connection as a process does that is killed: the other side is told at once.
+    pub fn reset(self) {
+        let linger = Some(std::time::Duration::ZERO);
+        socket2::SockRef::from(&self.stream).set_linger(linger).expect("the connection is open");
+    }
+
     /// Ends what this side sends; the other side may still answer.
     pub async fn half_close(&mut self) {
         self.stream.shutdown().await.expect("the connection is open");
+    }
+
+    /// The head of the next reply, whose body is left unread.
+    pub async fn head(&mut self) -> String {
+        let end = within("a head", self.find(b"\r\n\r\n", 0)).await.expect("the node answers");
+        String::from_utf8_lossy(&self.read[..end]).into_owned()
+    }
+
+    /// Whether the node has closed the connection, as far as it was noticed.
+    pub fn is_closed(&mut self) -> bool {
+        let mut byte = [0; 1];
+        !matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The next reply; a panic where the connection ends without one.
@@ -56,6 +76,23 @@ impl Raw {
             Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
             _ => self.read,
         }
+    }
+
+    /// The same where the node may have closed already.
+    pub async fn try_half_close(&mut self) {
+        // Then both sides are at their end.
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// The replies that these bytes are, if they are nothing else.
+    pub fn parse(bytes: &[u8]) -> Option<Vec<RawReply>> {
+        replies(bytes)
+    }
+
+    /// Every reply until the node closes the connection; a panic where the last is not whole.
+    pub async fn replies(self) -> Vec<RawReply> {
+        let rest = self.rest().await;
+        replies(&rest).unwrap_or_else(|| panic!("no replies: {:?}", String::from_utf8_lossy(&rest)))
     }
 
     async fn try_reply(&mut self) -> io::Result<RawReply> {
@@ -102,6 +139,27 @@ impl RawReply {
         let status = self.head.split(' ').nth(1).and_then(|status| status.parse().ok());
         status.unwrap_or_else(|| panic!("no status in {:?}", self.head))
     }
+}
+
+/// The replies that these bytes are, if they are nothing else.
+fn replies(mut bytes: &[u8]) -> Option<Vec<RawReply>> {
+    let mut replies = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let head = std::str::from_utf8(&bytes[..end]).ok()?.to_owned();
+        head.starts_with("HTTP/1.").then_some(())?;
+        bytes = &bytes[end..];
+        let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+        let len = match content_length(&head) {
+            Some(len) => len,
+            None if chunked => bytes.windows(5).position(|window| window == b"0\r\n\r\n")? + 5,
+            None => 0,
+        };
+        let body = bytes.get(..len)?.to_vec();
+        bytes = &bytes[len..];
+        replies.push(RawReply { head, body });
+    }
+    Some(replies)
 }
 
 fn content_length(head: &str) -> Option<usize> {

@@ -14,22 +14,43 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use tokio::time::Sleep;
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A client's body on its way to a guest.
 pub struct RequestBody<B> {
     body: B,
     left: u64,
+    rate_min: u32,
     wall: Wall,
     fault: Arc<BodyFault>,
-    idle: Option<Pin<Box<Sleep>>>,
+    came: u64,
+    waited: Duration,
+    waiting: Option<Waiting>,
+}
+
+/// How much of a client's body is taken, and how slowly.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Bytes in all.
+    pub bytes_max: u64,
+    /// Bytes for each second that is waited for it, after the first [`REQUEST_IDLE`]; 0 for no such limit. It ends with the
+    /// head of the reply: what is exchanged after that is the function's.
+    pub rate_min: u32,
+}
+
+/// A wait for the client that goes on.
+struct Waiting {
+    since: Instant,
+    end: Pin<Box<Sleep>>,
 }
 
 /// What was wrong with a client's body, as far as it was read. The guest saw an error; this says whose fault it was.
 #[derive(Debug, Default)]
 pub struct BodyFault {
     over_limit: AtomicBool,
+    malformed: AtomicBool,
     client_gone: AtomicBool,
     timed_out: AtomicBool,
     answered: AtomicBool,
@@ -41,7 +62,12 @@ impl BodyFault {
         self.over_limit.load(Relaxed)
     }
 
-    /// It stood still for longer than it may.
+    /// It is not framed as its protocol says.
+    pub fn malformed(&self) -> bool {
+        self.malformed.load(Relaxed)
+    }
+
+    /// It came more slowly than it may, or stood still for longer.
     pub fn timed_out(&self) -> bool {
         self.timed_out.load(Relaxed)
     }
@@ -63,23 +89,45 @@ impl BodyFault {
 }
 
 impl<B> RequestBody<B> {
-    /// At most `bytes_max` bytes of `body`; `fault` tells what was wrong with it.
-    pub fn new(body: B, bytes_max: u64, wall: Wall, fault: Arc<BodyFault>) -> Self {
-        Self { body, left: bytes_max, wall, fault, idle: None }
+    /// So much of `body`; `fault` tells what was wrong with it.
+    pub fn new(body: B, limits: BodyLimits, wall: Wall, fault: Arc<BodyFault>) -> Self {
+        let BodyLimits { bytes_max, rate_min } = limits;
+        Self { body, left: bytes_max, rate_min, wall, fault, came: 0, waited: Duration::ZERO, waiting: None }
     }
 
     /// Waits for the client, but not for ever.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.wall.wait();
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(REQUEST_IDLE)));
-        idle.as_mut().poll(cx)
+        if self.waiting.is_none() {
+            let end = Box::pin(tokio::time::sleep(self.patience()));
+            self.waiting = Some(Waiting { since: Instant::now(), end });
+        }
+        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+        waiting.end.as_mut().poll(cx)
+    }
+
+    /// How long the next wait may be: so long for the next byte, and no longer in all than for that much at the slowest.
+    fn patience(&self) -> Duration {
+        if self.rate_min == 0 || self.fault.is_answered() {
+            return REQUEST_IDLE;
+        }
+        let slowest = Duration::from_millis(self.came.saturating_mul(1000) / u64::from(self.rate_min));
+        REQUEST_IDLE.min((REQUEST_IDLE + slowest).saturating_sub(self.waited))
+    }
+
+    fn came(&mut self, bytes: u64) {
+        self.came += bytes;
+        self.wall.go_on();
+        if let Some(waiting) = self.waiting.take() {
+            self.waited += waiting.since.elapsed();
+        }
     }
 }
 
 impl<B> Body for RequestBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Data = Bytes;
     type Error = Error;
@@ -94,11 +142,13 @@ where
             this.fault.timed_out.store(true, Relaxed);
             return Poll::Ready(Some(Err(Error::ConnectionReadTimeout)));
         };
-        this.wall.go_on();
-        this.idle = None;
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        this.came(data.map_or(0, |data| data.len() as u64));
         let Some(frame) = frame else { return Poll::Ready(None) };
-        let frame = frame.map_err(|_broken_off| {
-            this.fault.client_gone.store(true, Relaxed);
+        let frame = frame.map_err(|error| {
+            let error = error.into();
+            let fault = if is_malformed(&*error) { &this.fault.malformed } else { &this.fault.client_gone };
+            fault.store(true, Relaxed);
             Error::ConnectionTerminated
         })?;
         if let Some(data) = frame.data_ref() {
@@ -131,6 +181,21 @@ fn without_forbidden(frame: Frame<Bytes>) -> Frame<Bytes> {
         }
         Err(frame) => frame,
     }
+}
+
+/// Whether a body broke off because its bytes are not what its protocol says, and not because they stopped.
+fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if let Some(cause) = cause.downcast_ref::<std::io::Error>() {
+            return matches!(
+                cause.kind(),
+                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+            );
+        }
+        error = cause.source();
+    }
+    false
 }
 
 /// A guest's outgoing body. When its reader drops it before its end, the rest is read and thrown away, so that the guest
@@ -214,5 +279,50 @@ impl<B: Body + Unpin, H: Unpin> Body for Holding<B, H> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use std::convert::Infallible;
+
+    /// How long a client that sends `bytes` every `pause` is waited for; `None` if that is for as long as it likes.
+    async fn waited(bytes: usize, pause: Duration, rate_min: u32, answered: bool) -> Option<Duration> {
+        let dripping = futures_util::stream::unfold((), move |()| async move {
+            tokio::time::sleep(pause).await;
+            Some((Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; bytes]))), ()))
+        });
+        let fault = Arc::<BodyFault>::default();
+        if answered {
+            fault.answered();
+        }
+        let limits = BodyLimits { bytes_max: u64::MAX, rate_min };
+        let body = http_body_util::StreamBody::new(Box::pin(dripping));
+        let mut body = RequestBody::new(body, limits, Wall::start(Duration::from_secs(1)), fault.clone());
+        let started = Instant::now();
+        while started.elapsed() < REQUEST_IDLE * 100 {
+            if body.frame().await.unwrap().is_err() {
+                assert!(fault.timed_out());
+                return Some(started.elapsed());
+            }
+        }
+        None
+    }
+
+    /// H2: a client that sends a byte now and then does not hold a permit for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_must_come_at_a_rate() {
+        let second = Duration::from_secs(1);
+        assert_eq!(waited(1, REQUEST_IDLE + second, 0, false).await, Some(REQUEST_IDLE));
+        assert_eq!(waited(1, REQUEST_IDLE - second, 0, false).await, None);
+        let dripping = waited(1, REQUEST_IDLE - second, 500, false).await.unwrap();
+        assert!((REQUEST_IDLE..REQUEST_IDLE + second / 10).contains(&dripping), "{dripping:?}");
+        // The clock of the test has whole milliseconds, and rounds up.
+        assert_eq!(waited(501, second, 500, false).await, None, "at the limit");
+        let half = waited(250, second, 500, false).await.unwrap();
+        assert!((REQUEST_IDLE * 2 - second..=REQUEST_IDLE * 2 + second).contains(&half), "{half:?}");
+        assert_eq!(waited(1, REQUEST_IDLE - second, 500, true).await, None, "the function talks with it");
     }
 }

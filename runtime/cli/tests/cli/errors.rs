@@ -52,6 +52,7 @@ fn an_import_that_was_not_granted_is_told_with_the_grant() {
     folder.run(&["check"]).is_golden("error-not-granted");
 }
 
+/// H20: for requests, over TLS or not, and for metrics.
 #[test]
 fn a_taken_port_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -61,6 +62,25 @@ fn a_taken_port_is_told() {
     folder.run(&["dev", "--listen", &address]).without(&address, "[ADDRESS]").is_golden("error-port");
     let served = folder.run(&["serve", "function.wasm", "--listen", &address]);
     served.without(&address, "[ADDRESS]").is_golden("error-port");
+    let node_toml = format!("[node]\nlisten = [\"127.0.0.1:0\"]\n[ops]\nlisten = \"{address}\"\n");
+    folder.write("node.toml", node_toml);
+    let served = folder.run(&["serve", "function.wasm", "--config", "node.toml"]);
+    served.without(&address, "[ADDRESS]").is_golden("error-port");
+}
+
+/// H20: a process that may open next to nothing says so, and does not start.
+#[test]
+fn too_few_file_descriptors_are_told() {
+    let folder = Folder::new();
+    folder.write("function.wasm", EMPTY_COMPONENT);
+    let serve = folder.rimward(&["serve", "function.wasm", "--listen", "127.0.0.1:0"]);
+    let limited = "ulimit -n 32; exec \"$0\" \"$@\"";
+    let mut limited_serve = std::process::Command::new("sh");
+    limited_serve.args(["-c", limited]).arg(serve.get_program()).args(serve.get_args());
+    limited_serve.current_dir(folder.path()).env("XDG_CACHE_HOME", folder.path().join("cache"));
+    let said = folder.ended(limited_serve.output().unwrap());
+    assert_eq!(said.status, Some(1), "{}", said.stderr);
+    assert!(said.stderr.contains("may have 32 files open and needs 64"), "{}", said.stderr);
 }
 
 #[test]

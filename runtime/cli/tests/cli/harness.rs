@@ -11,7 +11,7 @@ use std::time::Duration;
 const BLESS: &str = "RIMWARD_BLESS";
 
 /// How long anything may take before a test gives up: a loaded machine compiles slowly.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder to run commands in.
 pub(crate) struct Folder {
@@ -147,6 +147,13 @@ impl Running {
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Leaves it so many more file descriptors than it has open.
+    pub(crate) fn limit_descriptors(&self, more: u64) {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64;
+        let limit = rustix::process::Rlimit { current: Some(open + more), maximum: Some(open + more) };
+        rustix::process::prlimit(Some(self.pid()), rustix::process::Resource::Nofile, limit).unwrap();
     }
 
     /// Its exit status, when it has ended by itself.

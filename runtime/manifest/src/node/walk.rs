@@ -114,6 +114,9 @@ fn limits(table: &mut Table<'_>) -> Option<NodeLimits> {
         queue_wait: table.optional("queue-wait").unwrap_or(default.queue_wait),
         memory: table.optional("memory"),
         connections: table.optional("connections").unwrap_or(default.connections),
+        connections_per_address: table.optional("connections-per-address"),
+        half_closed: table.optional("half-closed").unwrap_or(default.half_closed),
+        request_min_rate: table.optional("request-min-rate").unwrap_or(default.request_min_rate),
     })
 }
 

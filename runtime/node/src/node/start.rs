@@ -4,7 +4,8 @@ use super::{CorePort, Node, Options, Profile, Shared, StateChoice, THIS_CORE};
 use crate::admission::Admission;
 use crate::connection::{self, Handed, Transport};
 use crate::core::Core;
-use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT};
+use crate::crowd::Crowd;
+use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT, DESCRIPTORS_MIN, HANDSHAKES_PART};
 use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::revision::WarmRoom;
@@ -55,6 +56,14 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// This process may open too few files.
+    #[error(
+        "this process may have {available} files open and needs {DESCRIPTORS_MIN}: raise `ulimit -n` or LimitNOFILE="
+    )]
+    Descriptors {
+        /// What it may.
+        available: u64,
+    },
     /// A thread could not be started.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -67,6 +76,7 @@ impl Node {
     /// Starts a node: binds its addresses and starts a thread for each core. No app is installed yet; requests are
     /// answered with 503 until one is.
     pub fn start(options: Options) -> Result<Self, StartError> {
+        check_descriptors(descriptors())?;
         let cores = options.file.node.cores.map_or_else(available_cores, |cores| cores.get() as usize);
         let mut addresses = Addresses::default();
         let certificates =
@@ -196,6 +206,7 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
             "this process may open fewer files than `limits.connections` asks for: raise `ulimit -n` or LimitNOFILE="
         );
     }
+    let crowd = Crowd::new(file.limits.connections_per_address, connections);
     let quota = |(name, tenant): (&Name, &Tenant)| {
         let permits = tenant.limits.concurrency?;
         Some((name.clone(), Arc::new(Semaphore::new(permits.get() as usize))))
@@ -209,6 +220,8 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
         warm_room: WarmRoom::new(warm as usize),
         admission: Admission::new(permits, file.limits.queue, file.limits.queue_wait.get()),
         connections: Arc::new(Semaphore::new(connections as usize)),
+        crowd: Arc::new(crowd),
+        handshakes: Semaphore::new((connections / HANDSHAKES_PART).max(1) as usize),
         metrics: Metrics::new(),
         observer: options.observer,
         stores,
@@ -229,6 +242,10 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
 /// Files that this process may have open.
 fn descriptors() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+fn check_descriptors(available: u64) -> Result<(), StartError> {
+    if available < DESCRIPTORS_MIN { Err(StartError::Descriptors { available }) } else { Ok(()) }
 }
 
 /// Client connections that there are descriptors for: some are kept for upstreams, stores and whatever else a node opens,
@@ -344,6 +361,15 @@ mod tests {
         assert_eq!(shares(Pooling::OnDemand, 128), (128, 32));
     }
 
+    /// H20.
+    #[test]
+    fn a_node_needs_so_many_descriptors() {
+        assert!(check_descriptors(DESCRIPTORS_MIN).is_ok());
+        let error = check_descriptors(DESCRIPTORS_MIN - 1).unwrap_err().to_string();
+        assert!(error.contains("may have 63 files open and needs 64"), "{error}");
+    }
+
+    /// H17.
     #[test]
     fn clients_do_not_get_every_descriptor() {
         assert_eq!(connections(4096, u64::MAX), 4096);
