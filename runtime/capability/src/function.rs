@@ -157,9 +157,10 @@ impl Function {
         Ok(Instance { store, proxy, _room: room })
     }
 
-    /// Where the next invocation is to be started.
-    pub(crate) fn yielding(&self) -> Yielding {
+    /// Where the next invocation is to be started, so many calls from function to function deep.
+    pub(crate) fn yielding(&self, depth: u8) -> Yielding {
         match self.suspect.load(Relaxed) {
+            0 if depth > 0 && self.generation == Generation::Concurrent => Yielding::Apart,
             0 => Yielding::InTime,
             _ => Yielding::Late,
         }

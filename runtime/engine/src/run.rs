@@ -17,6 +17,9 @@ pub enum Yielding {
     InTime,
     /// Its function has overrun lately: on the shared pool.
     Late,
+    /// Whoever waits for it may be another guest's event loop, which cannot hold a second one: in a task of its own on
+    /// the caller's thread, until it overruns.
+    Apart,
 }
 
 /// The guest ended without a result, through a fault of the host.
@@ -30,8 +33,8 @@ pub enum Lost {
     Stopped,
 }
 
-/// One running guest. Dropping it ends the guest: at once on the caller's thread, at its next yield (a tick at the most)
-/// on the shared pool; everything that the guest's future owns is released then.
+/// One running guest. Dropping it ends the guest: at once where it is polled in place, at its next yield (a tick at the
+/// most) in a task of its own; everything that the guest's future owns is released then.
 pub struct Run<T> {
     place: Place<T>,
     usage: Arc<Usage>,
@@ -61,6 +64,10 @@ impl<T: Send + 'static> Run<T> {
         let place = match yielding {
             Yielding::InTime => Place::Here(charged),
             Yielding::Late => to_pool(charged),
+            Yielding::Apart => {
+                let apart = Self { place: Place::Here(charged), usage: usage.clone() };
+                Place::Pool(tokio::spawn(apart))
+            }
         };
         Self { place, usage }
     }

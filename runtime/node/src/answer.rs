@@ -34,7 +34,10 @@ where
     // A panic of ours costs this request and no other.
     let called = AssertUnwindSafe(route_and_call(core, request, &arrival, scheme)).catch_unwind().await;
     let mut reply = match called.unwrap_or_else(|_reported| Err(Failure::Panic.into())) {
-        Ok(reply) => reply,
+        Ok(mut reply) => {
+            reply::unforged(&mut reply);
+            reply
+        }
         Err(Refused { failure, function, called }) => {
             if !called {
                 seen.refused(&core.node, &failure, function.as_deref(), &arrival);

@@ -4,7 +4,7 @@ use crate::arrival::{Arrival, REQUEST_ID};
 use crate::failure::Failure;
 use crate::limits::RETRY_AFTER_S;
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Entry, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -12,6 +12,9 @@ use rimward_capability::limits::LINGER;
 use rimward_capability::{Reply, ReplyBody};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// What this node calls itself in `proxy-status`.
+const NODE_NAME: &str = "rimward";
+
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// What the caller reads about a failure. Nothing about the node or the function beyond the code and its text.
@@ -53,6 +56,21 @@ pub(crate) fn problem(failure: &Failure, arrival: &Arrival) -> Reply {
     reply
 }
 
+/// Takes from a function's reply what would tell of a failure of this node: only the node says that (RFC 9209, section 2,
+/// has no word of an origin in this field).
+pub(crate) fn unforged(reply: &mut Reply) {
+    if let Entry::Occupied(told) = reply.headers_mut().entry(PROXY_STATUS)
+        && told.iter().any(|value| names_us(value.as_bytes()))
+    {
+        told.remove_entry_mult();
+    }
+}
+
+fn names_us(value: &[u8]) -> bool {
+    let value = value.to_ascii_lowercase();
+    value.windows(NODE_NAME.len()).any(|name| name == NODE_NAME.as_bytes())
+}
+
 /// Every reply names its request.
 pub(crate) fn stamp(reply: &mut Reply, arrival: &Arrival) {
     let id = HeaderValue::from_str(&arrival.request_id).expect("request ids are plain");
@@ -80,5 +98,5 @@ async fn read_away(mut content: ReplyBody) {
 }
 
 fn proxy_status(error: &str, code: &str) -> HeaderValue {
-    HeaderValue::from_str(&format!("rimward; error={error}; details=\"{code}\"")).expect("both are plain")
+    HeaderValue::from_str(&format!("{NODE_NAME}; error={error}; details=\"{code}\"")).expect("both are plain")
 }

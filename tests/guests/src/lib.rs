@@ -146,3 +146,12 @@ pub fn scan(write: bool) -> String {
         Some(at) => format!("there is {:#x} at {at}", pages[at]),
     }
 }
+
+/// A text that is written in hexadecimal. `~N` stands for a slash and so many letters, and what follows the number.
+pub fn text(hexadecimal: &str) -> String {
+    let text = String::from_utf8(unhex(hexadecimal)).expect("it is text");
+    let Some(long) = text.strip_prefix('~') else { return text };
+    let rest = long.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = long.strip_suffix(rest).expect("it ends with it");
+    format!("/{}{rest}", "a".repeat(number.parse().expect("it is a number")))
+}

@@ -137,6 +137,29 @@ pub(crate) fn with_parts(handler: Handler, before: &str, parts: &str) -> String 
     }
 }
 
+/// Two components beside each other: `callee`, which exports what the handler's component imports as `callee`. `import` is
+/// that import and what else goes before `parts`. A component may not call those that lie in it.
+pub(crate) fn composed(handler: Handler, callee: &str, import: &str, parts: &str) -> String {
+    let (types, exported) = match handler {
+        Handler::V2 => ("wasi:http/types@0.2.0", "wasi:http/incoming-handler@0.2.0"),
+        Handler::V3 => ("wasi:http/types@0.3.0", "wasi:http/handler@0.3.0"),
+    };
+    let caller = with_parts(handler, import, parts).replacen("(component", "(component $caller", 1);
+    let (_, rest) = caller.split_once("(component $caller").expect("it was just named");
+    let (imported_types, _) = rest.split_once("(alias export $types").expect("every handler has types");
+    format!(
+        r#"(component
+          {imported_types}
+          (component $callee {callee})
+          (instance $callee (instantiate $callee))
+          {caller}
+          (instance $caller (instantiate $caller
+            (with "{types}" (instance $types)) (with "callee" (instance $callee))))
+          (alias export $caller "{exported}" (instance $handler))
+          (export "{exported}" (instance $handler)))"#
+    )
+}
+
 /// `error-code` of `wasi:http/types@0.3.0`, inside of the instance's type.
 const ERROR_CODE_03: &str = r#"
     (type $dns (record (field "rcode" (option string)) (field "info-code" (option u16))))
@@ -185,4 +208,12 @@ fn status(key: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("it is there");
     let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("it is a number");
     kib << 10
+}
+/// Bytes in hexadecimal, as the guests read them.
+pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    use std::fmt::Write;
+    bytes.as_ref().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string can be written to");
+        text
+    })
 }

@@ -191,7 +191,7 @@ impl Function {
         let usage = Arc::<Usage>::default();
         let (head_sender, head) = oneshot::channel();
         let (body_read, when_read) = oneshot::channel();
-        let wall = invocation.wall.clone();
+        let (wall, depth) = (invocation.wall.clone(), invocation.depth);
         let returned = Arc::<AtomicBool>::default();
         let guest = Guest {
             function: self.clone(),
@@ -206,7 +206,7 @@ impl Function {
             kept,
         };
         let running = Running {
-            run: Some(engine.run(usage.clone(), self.yielding(), guest.run())),
+            run: Some(engine.run(usage.clone(), self.yielding(depth), guest.run())),
             body_read: Some(body_read),
             function: self.clone(),
             usage,
@@ -330,10 +330,11 @@ async fn call_03(
         .await?
 }
 
-/// A reply has a final status (RFC 9110, section 15): clients would go on waiting after an informational one.
+/// A reply has a final status (RFC 9110, section 15): clients would go on waiting after an informational one, and make of
+/// one above 599 what they like.
 fn final_head(response: http::Response<WasiBody>) -> Head {
     let status = response.status();
-    if status.is_informational() {
+    if status.is_informational() || status.as_u16() > 599 {
         return Err(Error::InternalError(Some(format!(
             "a reply cannot have the status {}",
             status.as_u16()

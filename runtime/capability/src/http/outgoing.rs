@@ -190,7 +190,8 @@ impl Context {
         let permit = self.in_flight.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
         let mut request = request.map(|body| Draining::new(body).boxed_unsync());
         self.continue_trace(&mut request);
-        let authority = request.uri().authority().cloned().ok_or(Error::HttpRequestUriInvalid)?;
+        let authority = request.uri().authority().cloned().filter(is_plain);
+        let authority = authority.ok_or(Error::HttpRequestUriInvalid)?;
         match self.grant.destination(&authority, request.uri())? {
             Destination::Function(name) => self.call_function(name, request, permit).await,
             Destination::Upstream(upstream) => {
@@ -254,6 +255,13 @@ impl Context {
         })?;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
     }
+}
+
+/// A host, and a port that is one. A user and password would be dropped without a word, or sent where nobody expects them
+/// (RFC 9110, section 4.2.4).
+fn is_plain(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| port.is_empty() || authority.port_u16().is_some())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -1,9 +1,12 @@
 //! What a function should not do, on plain `wasi:http` 0.2. The path says what, as in `hostile-03`; arguments that may be
 //! any bytes are hexadecimal.
 
-use rimward_test_guests::{Reply, forked, guest, path, pause, pause_for_ever, recurse, say, scan, unhex};
+use rimward_test_guests::{
+    Reply, forked, guest, path, pause, pause_for_ever, recurse, say, scan, text, unhex,
+};
 use std::hint::black_box;
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use wasip2::clocks::monotonic_clock::{now, subscribe_duration};
 use wasip2::http::outgoing_handler;
@@ -11,6 +14,8 @@ use wasip2::http::types::{
     ErrorCode, Fields, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse,
     RequestOptions, ResponseOutparam, Scheme,
 };
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 const HOUR: u64 = 3_600_000_000_000;
 
@@ -38,11 +43,11 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
         }
         "never" => pause_for_ever(),
         "trap-midway" => {
-            begin(out);
+            let _reply = begin(out);
             std::process::abort();
         }
         "spin-midway" => {
-            begin(out);
+            let _reply = begin(out);
             spin();
         }
         "stalls" => {
@@ -107,7 +112,7 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
             say(out, "coped");
         }
         "send" => {
-            let text = |n| String::from_utf8(unhex(arg(n))).expect("it is text");
+            let text = |n| text(arg(n));
             let sent = start(&text(0), &text(1), &text(2), &text(3), None);
             say(out, &sent.finish());
         }
@@ -125,6 +130,23 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
         "fork" => {
             let both = [(); 2].map(|()| start("http", "hostile.function.internal", "/fork", "GET", None));
             say(out, &forked(&both.map(Sent::finish)));
+        }
+        "chain" => {
+            let next = start("http", "hostile.function.internal", "/chain", "GET", None);
+            say(out, &next.finish());
+        }
+        "count" => {
+            let count = COUNT.fetch_add(1, Relaxed) + 1;
+            say(out, &count.to_string());
+        }
+        "reach" => {
+            let folders = wasip2::filesystem::preopens::get_directories().len();
+            let network = wasip2::sockets::network::IpAddressFamily::Ipv4;
+            let tcp = wasip2::sockets::tcp_create_socket::create_tcp_socket(network).is_ok();
+            let udp = wasip2::sockets::udp_create_socket::create_udp_socket(network).is_ok();
+            let variables = std::env::vars().count() + std::env::args().count();
+            let file = std::fs::read("/etc/hostname").is_ok();
+            say(out, &format!("{folders} folders, tcp {tcp}, udp {udp}, {variables} variables, file {file}"));
         }
         "clock" => {
             let wall = wasip2::clocks::wall_clock::now();

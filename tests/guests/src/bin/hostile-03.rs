@@ -2,8 +2,9 @@
 //! bytes are hexadecimal.
 
 use futures_util::future::join_all;
-use rimward_test_guests::{forked, recurse, scan, unhex};
+use rimward_test_guests::{forked, recurse, scan, text, unhex};
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Poll;
 use wasip3::clocks::monotonic_clock::{now, wait_for};
 use wasip3::http::client;
@@ -16,6 +17,8 @@ wasip3::http::service::export!(Component);
 struct Component;
 
 type Answer = Result<Response, ErrorCode>;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 const HOUR: u64 = 3_600_000_000_000;
 
@@ -122,7 +125,7 @@ impl wasip3::exports::http::handler::Guest for Component {
                 say("coped")
             }
             "send" => {
-                let text = |n| String::from_utf8(unhex(arg(n))).expect("it is text");
+                let text = |n| text(arg(n));
                 say(send(&text(0), &text(1), &text(2), &text(3), None).await)
             }
             "waits-for" => {
@@ -137,6 +140,17 @@ impl wasip3::exports::http::handler::Guest for Component {
             "fork" => {
                 let calls = (0..2).map(|_| send("http", "hostile.function.internal", "/fork", "GET", None));
                 say(forked(&join_all(calls).await))
+            }
+            "chain" => say(send("http", "hostile.function.internal", "/chain", "GET", None).await),
+            "count" => say((COUNT.fetch_add(1, Relaxed) + 1).to_string()),
+            "reach" => {
+                let folders = wasip3::filesystem::preopens::get_directories().len();
+                let family = wasip3::sockets::types::IpAddressFamily::Ipv4;
+                let tcp = wasip3::sockets::types::TcpSocket::create(family).is_ok();
+                let udp = wasip3::sockets::types::UdpSocket::create(family).is_ok();
+                let variables = std::env::vars().count() + std::env::args().count();
+                let file = std::fs::read("/etc/hostname").is_ok();
+                say(format!("{folders} folders, tcp {tcp}, udp {udp}, {variables} variables, file {file}"))
             }
             "clock" => say(format!("{} {}", now(), wasip3::clocks::system_clock::now().nanoseconds)),
             "scan" => say(scan(arg(0) == "write")),
@@ -279,7 +293,11 @@ async fn stdout(lines: usize) -> Answer {
 
 /// What came of a request: its status, or its error, or the part of it that was refused.
 async fn send(scheme: &str, authority: &str, path: &str, method: &str, timeouts: Option<u64>) -> String {
-    let (_end, ended) = wit_future::new(|| Ok(None));
+    let (end, ended) = wit_future::new(|| Ok(None));
+    // A request ends with its trailers, also one without any.
+    spawn_local(async move {
+        let _nobody_reads = end.write(Ok(None)).await;
+    });
     let options = timeouts.map(|ns| {
         let options = RequestOptions::new();
         options.set_connect_timeout(Some(ns)).expect("it can be set");

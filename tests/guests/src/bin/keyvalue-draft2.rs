@@ -37,6 +37,11 @@ fn run(path: &[&str]) -> Result<String, store::Error> {
             )
         }
         ["pages"] => pages(&bucket)?,
+        ["set-bytes", key, bytes] => {
+            format!("{:?}", bucket.set(key, &vec![b'x'; bytes.parse().expect("a number")])?)
+        }
+        ["hoard", bytes] => hoard(&bucket, bytes.parse().expect("a number"))?,
+        ["from", cursor] => format!("{:?}", bucket.list_keys(Some(cursor))?.keys),
         other => format!("what is {other:?}?"),
     })
 }
@@ -84,4 +89,15 @@ fn pages(bucket: &store::Bucket) -> Result<String, store::Error> {
             return Ok(format!("{} keys in pages of {}", keys.len(), lengths.join(" ")));
         }
     }
+}
+
+/// Sets one key after the other until it is refused, and says how many it has set and why no more.
+fn hoard(bucket: &store::Bucket, bytes: usize) -> Result<String, store::Error> {
+    let value = vec![b'x'; bytes];
+    for n in 0.. {
+        if let Err(error) = bucket.set(&format!("hoard{n:07}"), &value) {
+            return Ok(format!("{n} {error:?}"));
+        }
+    }
+    unreachable!("it goes on until it is refused")
 }
