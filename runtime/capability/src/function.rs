@@ -3,7 +3,7 @@
 
 use crate::http::Invocation;
 use crate::{Clocks, Linkers, State, config, http, imports, keyvalue, logging};
-use rimward_engine::{Code, Engine, Generation, GuestLimits, Needs, Room, Usage, Yielding, limits};
+use rimward_engine::{Code, Engine, Generation, GuestLimits, Needs, Room, Share, Usage, Yielding, limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use wasmtime::Store;
@@ -28,6 +28,8 @@ pub struct Function {
     needs: Needs,
     grants: Grants,
     limits: GuestLimits,
+    /// What it draws memory and CPU time from, together with its owner's other functions.
+    share: Arc<Share>,
     /// Invocations to start on the shared pool before the function is trusted to yield in time again.
     suspect: AtomicU8,
 }
@@ -106,9 +108,22 @@ fn exports_text(exports: &[String]) -> String {
     }
 }
 
+impl Instance {
+    /// Whether its owner or the node is short of memory: not the time to keep it.
+    pub fn is_crowded(&self) -> bool {
+        self.store.data().share().is_crowded()
+    }
+}
+
 impl Function {
-    /// Links a component with what it was granted.
-    pub fn new(linkers: &Linkers, code: &Code, grants: Grants, limits: GuestLimits) -> Result<Self, Refused> {
+    /// Links a component with what it was granted; its instances draw from `share`.
+    pub fn new(
+        linkers: &Linkers,
+        code: &Code,
+        grants: Grants,
+        limits: GuestLimits,
+        share: Arc<Share>,
+    ) -> Result<Self, Refused> {
         imports::check(code, &grants)?;
         let linker = linkers.get(code.generation).ok_or(Refused::ConcurrentIsOff)?;
         let abi = abi(code)?;
@@ -119,7 +134,7 @@ impl Function {
             Abi::Wasi03 => Pre::V3(p3::bindings::ServicePre::new(pre).map_err(link)?),
         };
         let needs = Needs::of(&code.component);
-        Ok(Self { pre, generation: code.generation, needs, grants, limits, suspect: AtomicU8::new(0) })
+        Ok(Self { pre, generation: code.generation, needs, grants, limits, share, suspect: AtomicU8::new(0) })
     }
 
     /// Which `wasi:http` it speaks.
@@ -147,7 +162,7 @@ impl Function {
         usage: Arc<Usage>,
     ) -> wasmtime::Result<Instance> {
         let room = engine.room(self.generation, self.needs)?;
-        let state = State::open(&self.grants, self.limits, invocation, usage);
+        let state = State::open(&self.grants, self.limits, self.share.clone(), invocation, usage);
         let mut store =
             engine.store(self.generation, state).expect("a function exists only where its engine does");
         let proxy = match &self.pre {
@@ -155,6 +170,16 @@ impl Function {
             Pre::V3(pre) => Proxy::V3(pre.instantiate_async(&mut store).await?),
         };
         Ok(Instance { store, proxy, _room: room })
+    }
+
+    /// What its instances draw from.
+    pub fn share(&self) -> &Arc<Share> {
+        &self.share
+    }
+
+    /// Whether it has overrun lately, so that its next invocation runs among the hogs.
+    pub fn is_hog(&self) -> bool {
+        self.suspect.load(Relaxed) > 0
     }
 
     /// Where the next invocation is to be started, so many calls from function to function deep.

@@ -59,6 +59,18 @@ pub enum Level {
 pub struct Grant {
     logs: Arc<dyn Logs>,
     rate: Arc<Rate>,
+    shared: Option<SharedRate>,
+}
+
+/// How many lines there may be from all functions of one owner.
+#[derive(Clone)]
+pub struct SharedRate(Arc<Rate>);
+
+impl SharedRate {
+    /// A rate that several functions draw from.
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self(Arc::new(Rate::new(bytes_per_second)))
+    }
 }
 
 /// The log of one instance.
@@ -87,9 +99,9 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| &mut state.logging)
 }
 
-/// Grants a function `bytes_per_second` to `logs`; the rate is shared by all its instances.
-pub fn grant(logs: Arc<dyn Logs>, bytes_per_second: Option<u64>) -> Grant {
-    Grant { logs, rate: Arc::new(Rate::new(bytes_per_second.unwrap_or(LOG_BYTES_PER_SECOND))) }
+/// Grants a function `bytes_per_second` to `logs`, within what its owner may log; the rate is shared by all its instances.
+pub fn grant(logs: Arc<dyn Logs>, bytes_per_second: Option<u64>, shared: Option<SharedRate>) -> Grant {
+    Grant { logs, rate: Arc::new(Rate::new(bytes_per_second.unwrap_or(LOG_BYTES_PER_SECOND))), shared }
 }
 
 pub(crate) fn open(grant: &Grant, invocation: &Invocation) -> Logging {
@@ -103,10 +115,22 @@ impl Grant {
     /// One line, cut at its length; dropped and counted over the rate.
     pub(crate) fn line(&self, level: Level, context: &str, bytes: &[u8], request_id: &str) {
         let bytes = &bytes[..bytes.len().min(LOG_LINE_BYTES)];
-        if self.rate.take(bytes.len() + LOG_LINE_OVERHEAD_BYTES) {
+        if self.takes(bytes.len() + LOG_LINE_OVERHEAD_BYTES) {
             let text = String::from_utf8_lossy(bytes);
             self.logs.line(Line { level, context, text: &text, request_id });
         }
+    }
+
+    /// Whether there is room for a line of this many bytes. What the owner has no room for is the function's loss.
+    fn takes(&self, bytes: usize) -> bool {
+        if !self.rate.take(bytes) {
+            return false;
+        }
+        let room = self.shared.as_ref().is_none_or(|shared| shared.0.take(bytes));
+        if !room {
+            self.rate.dropped.fetch_add(1, Relaxed);
+        }
+        room
     }
 
     /// Lines that were dropped because there were too many, since it was last asked.
@@ -293,7 +317,7 @@ mod tests {
     fn check(writes: &[&[u8]], lines: &[&str]) {
         let kept = Arc::new(Kept::default());
         let current =
-            Arc::new(Current { grant: grant(kept.clone(), None), request_id: Mutex::new("r".into()) });
+            Arc::new(Current { grant: grant(kept.clone(), None, None), request_id: Mutex::new("r".into()) });
         let pipe = Pipe { name: "stdout", level: Level::Info, partial: Arc::default(), current };
         writes.iter().for_each(|bytes| pipe.write(bytes));
         pipe.finish();

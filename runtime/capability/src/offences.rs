@@ -88,6 +88,7 @@ impl Offence {
             | GuestFailure::NoResponse
             | GuestFailure::Answered(_)
             | GuestFailure::PoolFull(_)
+            | GuestFailure::Starved(..)
             | GuestFailure::Host(_) => None,
         }
     }

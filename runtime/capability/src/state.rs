@@ -3,7 +3,7 @@
 use crate::function::Grants;
 use crate::http::{Invocation, Outgoing};
 use crate::{clocks, config, keyvalue, limits, logging};
-use rimward_engine::{GuestLimits, Meter, Metered, Usage};
+use rimward_engine::{GuestLimits, Meter, Metered, Share, Usage};
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -25,6 +25,7 @@ impl State {
     pub(crate) fn open(
         grants: &Grants,
         guest_limits: GuestLimits,
+        share: Arc<Share>,
         invocation: &Invocation,
         usage: Arc<Usage>,
     ) -> Self {
@@ -47,8 +48,12 @@ impl State {
             keyvalue: keyvalue::open(&grants.keyvalue),
             logging,
             table,
-            meter: Meter::new(guest_limits, usage),
+            meter: Meter::new(guest_limits, usage, share),
         }
+    }
+
+    pub(crate) fn share(&self) -> &Share {
+        self.meter.share()
     }
 
     /// From here on the guest runs.

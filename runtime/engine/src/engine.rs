@@ -11,6 +11,7 @@ use crate::meter::{Metered, Usage};
 use crate::pool::Pooling;
 use crate::room::{Needs, NoRoom, Reserve, Room};
 use crate::run::{Run, Yielding};
+use crate::share::Share;
 use crate::ticker::Ticker;
 use sha2::{Digest, Sha256};
 use std::future::Future;
@@ -207,17 +208,19 @@ impl Engine {
     pub fn run<T: Send + 'static>(
         self: &Arc<Self>,
         usage: Arc<Usage>,
+        share: Arc<Share>,
         yielding: Yielding,
         guest: impl Future<Output = T> + Send + 'static,
     ) -> Run<T> {
-        Run::new(self.clone(), usage, yielding, guest)
+        Run::new(self.clone(), usage, share, yielding, guest)
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {
         &self.ticker
     }
 
-    pub(crate) fn hogs(&self) -> &Hogs {
+    /// The pool for guests that overrun.
+    pub fn hogs(&self) -> &Hogs {
         &self.hogs
     }
 }

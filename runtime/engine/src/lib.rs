@@ -21,6 +21,7 @@ mod meter;
 mod pool;
 mod room;
 mod run;
+mod share;
 mod ticker;
 
 pub use cache::{Cache, CacheError};
@@ -39,3 +40,4 @@ pub use meter::{GuestLimits, Meter, Metered, Stop, Usage};
 pub use pool::{Machine, PoolSize, Pooling};
 pub use room::{Needs, NoRoom, Room};
 pub use run::{Lost, Run, Yielding};
+pub use share::{Budget, Share, Starved};

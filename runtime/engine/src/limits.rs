@@ -14,6 +14,9 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// request.
 pub const TICKS_BEFORE_PARKING: u32 = 20;
 
+/// CPU time that an owner may save up, as time at its own rate: who did nothing for a while answers a burst at once.
+pub const CPU_BURST: Duration = Duration::from_millis(100);
+
 /// Stack that wasm code may use, bytes. wasmtime's default; deeper recursion traps.
 pub const WASM_STACK_BYTES: usize = 512 * KIB;
 

@@ -3,6 +3,7 @@
 //! never counted: a tick also passes while the kernel runs somebody else.
 
 use crate::limits;
+use crate::share::{Share, Starved};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub struct Meter {
     memory_bytes: usize,
     table_elements: usize,
     usage: Arc<Usage>,
+    share: Arc<Share>,
 }
 
 /// What one invocation has used. Shared between the guest's store, which writes, and whoever runs the guest.
@@ -59,6 +61,7 @@ pub struct Usage {
     refusals: AtomicU64,
     overran: AtomicBool,
     stop: AtomicU8,
+    starved: AtomicU8,
 }
 
 /// Why the engine stopped a guest.
@@ -69,9 +72,9 @@ pub enum Stop {
 }
 
 impl Meter {
-    /// A meter for a new instance.
-    pub fn new(limits: GuestLimits, usage: Arc<Usage>) -> Self {
-        Self { limits, memory_bytes: 0, table_elements: 0, usage }
+    /// A meter for a new instance, which draws from `share`.
+    pub fn new(limits: GuestLimits, usage: Arc<Usage>, share: Arc<Share>) -> Self {
+        Self { limits, memory_bytes: 0, table_elements: 0, usage, share }
     }
 
     /// Starts another invocation on the same instance: what the instance holds stays, what it spent starts at zero.
@@ -83,6 +86,11 @@ impl Meter {
     /// The usage record of the present invocation.
     pub fn usage(&self) -> &Arc<Usage> {
         &self.usage
+    }
+
+    /// What the instance draws from.
+    pub fn share(&self) -> &Share {
+        &self.share
     }
 
     /// What the instance may use.
@@ -97,10 +105,12 @@ impl Meter {
             self.usage.stop.store(1, Relaxed);
             return UpdateDeadline::Interrupt;
         }
-        if in_this_poll < limits::TICK {
+        if in_this_poll < limits::TICK && !self.share.limits_cpu() {
             return UpdateDeadline::Continue(1);
         }
-        self.usage.overran.store(true, Relaxed);
+        if in_this_poll >= limits::TICK {
+            self.usage.overran.store(true, Relaxed);
+        }
         UpdateDeadline::Yield(1)
     }
 }
@@ -121,6 +131,15 @@ impl Usage {
         self.refusals.load(Relaxed)
     }
 
+    /// Whose memory was used up when the guest asked for more, if it was not its own limit.
+    pub fn starved(&self) -> Option<Starved> {
+        match self.starved.load(Relaxed) {
+            0 => None,
+            1 => Some(Starved::Share),
+            _ => Some(Starved::Node),
+        }
+    }
+
     /// Why the engine stopped the guest, if it did.
     pub fn stopped(&self) -> Option<Stop> {
         (self.stop.load(Relaxed) == 1).then_some(Stop::Cpu)
@@ -135,9 +154,11 @@ impl Usage {
         self.poll_started_ns.store(thread_cpu_ns(), Relaxed);
     }
 
-    pub(crate) fn leave(&self) {
+    /// What was spent since [`Usage::enter`].
+    pub(crate) fn leave(&self) -> Duration {
         let spent = self.since_poll_started();
         self.cpu_ns.fetch_add(u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        spent
     }
 
     fn since_poll_started(&self) -> Duration {
@@ -152,9 +173,15 @@ impl ResourceLimiter for Meter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let more = desired.saturating_sub(current);
+        let total = self.memory_bytes.saturating_add(more);
         if total > self.limits.memory_bytes || exceeds(desired, maximum) {
             self.usage.refusals.fetch_add(1, Relaxed);
+            return Ok(false);
+        }
+        if let Err(starved) = self.share.take_memory(more as u64) {
+            // No fault of this guest, whose own limit has room.
+            self.usage.starved.store(if starved == Starved::Share { 1 } else { 2 }, Relaxed);
             return Ok(false);
         }
         self.memory_bytes = total;
@@ -190,6 +217,13 @@ impl ResourceLimiter for Meter {
     }
 }
 
+/// What the instance held is free again.
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.share.give_memory(self.memory_bytes as u64);
+    }
+}
+
 /// Whether it is more than the one memory or table can ever have: by its own declaration, or in the pool. wasmtime would
 /// refuse that itself, but uncounted.
 fn exceeds(desired: usize, maximum: Option<usize>) -> bool {
@@ -214,7 +248,7 @@ mod tests {
             cpu: Duration::from_millis(5),
             ..GuestLimits::default()
         };
-        Meter::new(limits, Arc::default())
+        Meter::new(limits, Arc::default(), Share::unlimited())
     }
 
     #[test]

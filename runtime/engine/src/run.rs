@@ -3,12 +3,15 @@
 
 use crate::engine::Engine;
 use crate::meter::Usage;
+use crate::share::Share;
+use async_task::FallibleTask;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
+use tokio::time::Sleep;
 
 /// Where a guest is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,18 @@ pub struct Run<T> {
 
 enum Place<T> {
     Here(Charged<T>),
-    Pool(JoinHandle<Result<T, Lost>>),
+    Pool(FallibleTask<Result<T, Lost>>),
+    Task(Apart<T>),
     Ended,
+}
+
+/// A task of the caller's runtime. Dropping it ends the task at its next yield.
+struct Apart<T>(JoinHandle<Result<T, Lost>>);
+
+impl<T> Drop for Apart<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The guest's future with its CPU time charged around every poll.
@@ -51,22 +64,26 @@ struct Charged<T> {
     guest: Pin<Box<dyn Future<Output = T> + Send>>,
     usage: Arc<Usage>,
     engine: Arc<Engine>,
+    share: Arc<Share>,
+    /// Its owner has overdrawn its CPU time: nothing is polled before this has passed.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T: Send + 'static> Run<T> {
     pub(crate) fn new(
         engine: Arc<Engine>,
         usage: Arc<Usage>,
+        share: Arc<Share>,
         yielding: Yielding,
         guest: impl Future<Output = T> + Send + 'static,
     ) -> Self {
-        let charged = Charged { guest: Box::pin(guest), usage: usage.clone(), engine };
+        let charged = Charged { guest: Box::pin(guest), usage: usage.clone(), engine, share, rest: None };
         let place = match yielding {
             Yielding::InTime => Place::Here(charged),
             Yielding::Late => to_pool(charged),
             Yielding::Apart => {
                 let apart = Self { place: Place::Here(charged), usage: usage.clone() };
-                Place::Pool(tokio::spawn(apart))
+                Place::Task(Apart(tokio::spawn(apart)))
             }
         };
         Self { place, usage }
@@ -79,8 +96,8 @@ impl<T: Send + 'static> Run<T> {
 }
 
 fn to_pool<T: Send + 'static>(charged: Charged<T>) -> Place<T> {
-    let engine = charged.engine.clone();
-    Place::Pool(engine.hogs().spawn(charged))
+    let (engine, share) = (charged.engine.clone(), charged.share.clone());
+    Place::Pool(engine.hogs().spawn(&share, charged))
 }
 
 impl<T: Send + 'static> Future for Run<T> {
@@ -111,15 +128,14 @@ impl<T: Send + 'static> Future for Run<T> {
                     Poll::Ready(joined.unwrap_or(Err(Lost::Stopped)))
                 }
             },
+            Place::Task(task) => match Pin::new(&mut task.0).poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(joined) => {
+                    this.place = Place::Ended;
+                    Poll::Ready(joined.unwrap_or(Err(Lost::Stopped)))
+                }
+            },
             Place::Here(_) | Place::Ended => panic!("a guest was polled after it ended"),
-        }
-    }
-}
-
-impl<T> Drop for Run<T> {
-    fn drop(&mut self) {
-        if let Place::Pool(joined) = &self.place {
-            joined.abort();
         }
     }
 }
@@ -129,14 +145,31 @@ impl<T> Future for Charged<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        std::task::ready!(this.poll_rest(cx));
         this.engine.ticker().enter();
         this.usage.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| this.guest.as_mut().poll(cx)));
-        this.usage.leave();
+        this.share.charge(this.usage.leave());
         this.engine.ticker().leave();
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(_panic) => Poll::Ready(Err(Lost::Panicked)),
+        }
+    }
+}
+
+impl<T> Charged<T> {
+    /// Ready when the owner has CPU time to spend.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(rest) = &mut self.rest {
+                std::task::ready!(rest.as_mut().poll(cx));
+                self.rest = None;
+            }
+            match self.share.rest() {
+                None => return Poll::Ready(()),
+                Some(rest) => self.rest = Some(Box::pin(tokio::time::sleep(rest))),
+            }
         }
     }
 }

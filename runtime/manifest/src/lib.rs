@@ -7,6 +7,7 @@
 
 mod app;
 mod bytes;
+mod cores;
 mod document;
 mod duration;
 mod function_limits;
@@ -29,6 +30,7 @@ mod url;
 
 pub use app::{App, Build, Durability, Function, HttpTrigger, Reuse, Store, StoreKind};
 pub use bytes::{Bytes, BytesError};
+pub use cores::{Cores, CoresError};
 pub use duration::{Duration, DurationError};
 pub use function_limits::{AboveCeiling, FunctionLimits, Limits};
 pub use header::{HeaderError, HeaderKey, HeaderKeyError, HeaderTemplate, Part};

@@ -27,6 +27,8 @@ pub const NAME_CHARS_MAX: usize = 63;
 pub const HOST_CHARS_MAX: usize = 253;
 /// Longest duration, so that adding one to a clock's reading cannot overflow.
 pub const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// CPU share that a file may name, percent of one core: more cores than any machine has.
+pub const CORES_PERCENT_MAX: u32 = 102_400;
 
 // What a function may use where neither its app nor the tenant says anything.
 

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::bytes::Bytes;
+use crate::cores::Cores;
 use crate::document;
 use crate::duration::Duration;
 use crate::function_limits::Limits;
@@ -155,12 +156,18 @@ pub struct Tenant {
 
 /// What the apps of a tenant may use together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Quota {
-    /// The most memory that one function of it may declare; unlimited by default.
+    /// Memory of its live instances together, and the most that one function may declare; the node's by default.
     pub memory: Option<Bytes>,
     /// Invocations at once, of all its functions; the node's by default.
     pub concurrency: Option<NonZeroU32>,
+    /// CPU time of its functions together, in percent of one core; unlimited by default.
+    pub cpu: Option<Cores>,
+    /// Outgoing requests at once, of all its functions; unlimited by default.
+    pub outgoing: Option<NonZeroU32>,
+    /// What its functions may log together in a second; unlimited by default.
+    pub log_rate: Option<Bytes>,
 }
 
 /// Where a secret's value comes from. It is read when an app needs it, never logged and never written anywhere.

@@ -85,7 +85,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let record = Record::of(core, function, &request, arrival);
-    let wanted = Wanted { function: &function.permits, tenant: function.tenant_permits.as_ref() };
+    let hog = function.function.is_hog();
+    let wanted = Wanted { function: &function.permits, tenant: &function.tenant, hog };
     let permit = core.node.admission.admit(wanted).await?;
     let wall = Wall::start(function.limits.wall);
     let body_max = function.limits.request_body_bytes_max;

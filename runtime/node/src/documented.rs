@@ -2,9 +2,12 @@
 //! the two files is named there, and the examples of them are valid. `RIMWARD_BLESS=1` writes the tables anew.
 
 use crate::FunctionId;
-use crate::admission::Admission;
+use crate::admission::{Admission, Room};
 use crate::failure::CODES;
 use crate::metrics::Metrics;
+use crate::tenants::TenantShare;
+use rimward_engine::Budget;
+use rimward_manifest::Quota;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -72,7 +75,11 @@ fn metrics() -> String {
     offences.count(rimward_capability::Offence::Cpu);
     function.offended(&offences);
     metrics.refused(CODES[0].code);
-    metrics.text(&Admission::new(1, 1, Duration::ZERO))
+    let memory = Budget::new(1);
+    metrics.tenant(&name("t"), &TenantShare::new(&Quota::default(), &memory));
+    metrics.memory(&memory);
+    let room = Room { permits: 1, queue_max: 1, wait: Duration::ZERO, tenants: 1 };
+    metrics.text(&Admission::new(room, None))
 }
 
 /// Name, type and help of each metric.

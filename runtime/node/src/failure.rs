@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use rimward_capability::{AnswerBlame, GuestFailure, answer_blame, answer_text};
+use rimward_engine::Starved;
 
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +115,7 @@ codes! {
     UNREACHABLE: Upstream "rimward.upstream.unreachable" 502 "destination_unavailable" "a service that the function calls failed";
     UPSTREAM_TIMEOUT: Upstream "rimward.upstream.timeout" 504 "http_response_timeout" "a service that the function calls did not answer in time";
     NO_APP: Node "rimward.node.no-app" 503 "destination_unavailable" "no app is installed yet";
+    NODE_MEMORY: Node "rimward.node.memory" 503 "connection_limit_reached" "the node is short of memory";
     FULL: Node "rimward.node.full" 503 "connection_limit_reached" "the node is at its limit";
     STOPPING: Node "rimward.node.stopping" 503 "destination_unavailable" "the node is stopping";
     PANIC: Node "rimward.node.internal" 500 "proxy_internal_error" "the node failed";
@@ -174,6 +176,8 @@ pub(crate) fn guest_code(failure: &GuestFailure) -> Code {
         GuestFailure::Cpu => CPU,
         GuestFailure::Wall(_) => WALL,
         GuestFailure::Memory(_) => MEMORY,
+        GuestFailure::Starved(Starved::Share, _) => QUOTA,
+        GuestFailure::Starved(Starved::Node, _) => NODE_MEMORY,
         GuestFailure::Trap(_) => TRAP,
         GuestFailure::Exit(_) => EXIT,
         GuestFailure::NoResponse => NO_RESPONSE,

@@ -14,6 +14,7 @@ use crate::node::Shared;
 use crate::revision::{Deployed, FunctionLogs, Revision, Warm};
 use crate::routes::Routes;
 use crate::secrets;
+use crate::tenants::TenantShare;
 use rimward_bundle::{Bundle, Component};
 use rimward_capability::{Clocks, Function, Grants, config, http, keyvalue, logging};
 use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, precompiled_key};
@@ -264,17 +265,23 @@ impl Install<'_> {
                 functions: Arc::new(text(&function.functions)),
                 invoke: siblings,
                 in_flight_max: limits.outgoing as usize,
+                shared_in_flight: self.share().outgoing.clone(),
             },
             config: config::grant(values).map_err(|error| refused(error.to_string()))?,
             keyvalue: keyvalue::grant(
                 function.stores.iter().map(|name| (name.to_string(), stores[name].clone())).collect(),
             ),
-            logging: logging::grant(logs, Some(limits.log_bytes_per_second)),
+            logging: logging::grant(logs, Some(limits.log_bytes_per_second), self.share().log_rate.clone()),
             clocks: match self.node.file.node.exact_clocks {
                 true => Clocks::Exact,
                 false => Clocks::Coarse,
             },
         })
+    }
+
+    /// What the tenant's functions share.
+    fn share(&self) -> &Arc<TenantShare> {
+        &self.node.tenant_shares[&self.placement.tenant]
     }
 
     fn id(&self, function: &Name) -> FunctionId {
@@ -299,7 +306,7 @@ impl Install<'_> {
             host_call_bytes: usize::try_from(limits.host_call_bytes_max).unwrap_or(usize::MAX),
             cpu: limits.cpu,
         };
-        let function = Function::new(&self.node.linkers, code, grants, guest);
+        let function = Function::new(&self.node.linkers, code, grants, guest, self.share().share.clone());
         let function = function.map_err(|source| InstallError::Refused { function: name.clone(), source })?;
         let id = self.id(name);
         Ok(Deployed {
@@ -307,7 +314,7 @@ impl Install<'_> {
             revision: self.bundle.revision.to_string().into(),
             function: Arc::new(function),
             permits: Arc::new(Semaphore::new(limits.concurrency as usize)),
-            tenant_permits: self.node.tenant_permits.get(&self.placement.tenant).cloned(),
+            tenant: self.share().clone(),
             warm: Warm::new(
                 self.bundle.app.functions[name].reuse,
                 self.node.warm_room.clone(),

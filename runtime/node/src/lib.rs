@@ -32,6 +32,7 @@ mod revision;
 mod routes;
 mod secrets;
 mod status;
+mod tenants;
 mod tls;
 mod wellformed;
 

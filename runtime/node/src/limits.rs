@@ -105,6 +105,19 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often certificates are looked at for a change.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(5);
 
+/// How long requests must have been waiting, without a moment in which none did, before it counts as overload.
+pub const OVERLOAD_AFTER: Duration = Duration::from_millis(100);
+
+/// How long a request that comes during overload waits for a permit at the most.
+pub const OVERLOAD_WAIT: Duration = Duration::from_millis(20);
+
+/// Invocations that burn CPU and wait for a core, for each core, before further ones have to wait for a permit: enough to
+/// keep the core busy, few enough that each ends soon.
+pub const HOGS_WAITING_PER_CORE: usize = 4;
+
+/// How often a request that burns CPU looks whether a core has room.
+pub const GATE_POLL: Duration = Duration::from_millis(2);
+
 /// `Retry-After` of a refusal for lack of room, seconds: the queue is shorter than that.
 pub const RETRY_AFTER_S: u64 = 1;
 

@@ -3,6 +3,7 @@
 
 use crate::FunctionId;
 use crate::observe::Outcome;
+use crate::tenants::TenantShare;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,10 +12,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use rimward_capability::Offences;
-use rimward_engine::Usage;
+use rimward_engine::{Budget, Usage};
+use rimward_manifest::Name;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Seconds; from a reply out of memory to a slow upstream.
@@ -63,6 +65,11 @@ struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TenantLabels {
+    tenant: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StartLabels {
     tenant: String,
     app: String,
@@ -91,6 +98,11 @@ pub(crate) struct Metrics {
     permits: Gauge,
     permits_taken: Gauge,
     waiting: Gauge,
+    memory_used: Gauge,
+    memory_max: Gauge,
+    tenant_memory: Family<TenantLabels, Gauge>,
+    tenant_running: Family<TenantLabels, Gauge>,
+    tenant_waiting: Family<TenantLabels, Gauge>,
 }
 
 /// One function's handles.
@@ -157,6 +169,11 @@ impl Metrics {
             permits: Gauge::default(),
             permits_taken: Gauge::default(),
             waiting: Gauge::default(),
+            memory_used: Gauge::default(),
+            memory_max: Gauge::default(),
+            tenant_memory: Family::default(),
+            tenant_running: Family::default(),
+            tenant_waiting: Family::default(),
         };
         metrics.register();
         metrics
@@ -224,6 +241,27 @@ impl Metrics {
         r.register("permits", "Invocations that may run at once", self.permits.clone());
         r.register("permits_taken", "Invocations under way", self.permits_taken.clone());
         r.register("requests_waiting", "Requests that wait for a permit", self.waiting.clone());
+        let bytes = || Unit::Bytes;
+        r.register_with_unit(
+            "memory_used",
+            "Memory that live instances hold",
+            bytes(),
+            self.memory_used.clone(),
+        );
+        r.register_with_unit(
+            "memory_max",
+            "Memory that live instances may hold",
+            bytes(),
+            self.memory_max.clone(),
+        );
+        r.register_with_unit(
+            "tenant_memory_used",
+            "Memory that a tenant's live instances hold",
+            bytes(),
+            self.tenant_memory.clone(),
+        );
+        r.register("tenant_running", "Invocations of a tenant under way", self.tenant_running.clone());
+        r.register("tenant_waiting", "Requests of a tenant that wait", self.tenant_waiting.clone());
     }
 
     pub(crate) fn function(&self, id: &FunctionId) -> FunctionMetrics {
@@ -257,6 +295,21 @@ impl Metrics {
             log_dropped: self.log_dropped.get_or_create(&labels).clone(),
             labels,
         }
+    }
+
+    /// What a tenant uses now.
+    pub(crate) fn tenant(&self, tenant: &Name, share: &TenantShare) {
+        let labels = TenantLabels { tenant: tenant.to_string() };
+        let memory = i64::try_from(share.share.memory_bytes()).unwrap_or(i64::MAX);
+        self.tenant_memory.get_or_create(&labels).set(memory);
+        self.tenant_running.get_or_create(&labels).set(i64::from(share.running.load(Relaxed)));
+        self.tenant_waiting.get_or_create(&labels).set(i64::from(share.waiting.load(Relaxed)));
+    }
+
+    /// What all instances hold now.
+    pub(crate) fn memory(&self, memory: &Budget) {
+        self.memory_used.set(i64::try_from(memory.used_bytes()).unwrap_or(i64::MAX));
+        self.memory_max.set(i64::try_from(memory.max_bytes()).unwrap_or(i64::MAX));
     }
 
     /// A request was answered without a function.

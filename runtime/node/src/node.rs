@@ -17,13 +17,14 @@ use crate::observe::Observer;
 use crate::revision::{Deployed, Revision, WarmRoom};
 use crate::routes::Routes;
 use crate::status::{AppStatus, FunctionStatus, NodeState, Status};
+use crate::tenants::TenantShare;
 use crate::{Addresses, FunctionId, answer};
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use rimward_bundle::Bundle;
 use rimward_capability::{Abi, ClientScheme, Linkers};
-use rimward_engine::{Compiler, Engine, Pooling};
+use rimward_engine::{Budget, Compiler, Engine, Pooling};
 use rimward_manifest::{App, Name, NodeFile, Tenant};
 use rimward_store::Stores;
 use rimward_upstream::ClientConfig;
@@ -96,7 +97,9 @@ pub(crate) struct Shared {
     pub(crate) profile: Profile,
     pub(crate) warm_room: Arc<WarmRoom>,
     pub(crate) tenants: BTreeMap<Name, Tenant>,
-    pub(crate) tenant_permits: BTreeMap<Name, Arc<Semaphore>>,
+    pub(crate) tenant_shares: BTreeMap<Name, Arc<TenantShare>>,
+    /// Memory of all live instances.
+    pub(crate) memory: Arc<Budget>,
     pub(crate) admission: Admission,
     pub(crate) connections: Arc<Semaphore>,
     /// How many of them each client address has.
@@ -235,7 +238,7 @@ impl Node {
 
     /// Its metrics, as text.
     pub fn metrics(&self) -> String {
-        self.shared.metrics.text(&self.shared.admission)
+        self.shared.metrics_text()
     }
 
     /// Takes no new connections, tells the clients of the open ones to go elsewhere, and waits until they have their
@@ -301,6 +304,14 @@ impl Shared {
         let cores = self.cores();
         let index = THIS_CORE.get().unwrap_or_else(|| self.next_core.fetch_add(1, Relaxed) % cores.len());
         cores[index].core.get().expect("a node that has started has its cores").clone()
+    }
+
+    pub(crate) fn metrics_text(&self) -> String {
+        for (tenant, share) in &self.tenant_shares {
+            self.metrics.tenant(tenant, share);
+        }
+        self.metrics.memory(&self.memory);
+        self.metrics.text(&self.admission)
     }
 
     pub(crate) fn state(&self) -> NodeState {

@@ -68,7 +68,7 @@ fn reply(node: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         return text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is answered here\n".to_owned());
     }
     match request.uri().path() {
-        "/metrics" => text(StatusCode::OK, OPEN_METRICS, node.metrics.text(&node.admission)),
+        "/metrics" => text(StatusCode::OK, OPEN_METRICS, node.metrics_text()),
         "/livez" => text(StatusCode::OK, TEXT, "alive\n".to_owned()),
         "/readyz" => match node.state() {
             NodeState::Serving if !node.is_loaded() => {

@@ -4,6 +4,7 @@
 use crate::FunctionId;
 use crate::limits::{WARM_AGE, WARM_IDLE, WARM_PER_CORE};
 use crate::metrics::FunctionMetrics;
+use crate::tenants::TenantShare;
 use rimward_bundle::Digest;
 use rimward_capability::{Function, Instance, Line, Logs};
 use rimward_manifest::{FunctionLimits, Name, Reuse};
@@ -28,7 +29,7 @@ pub(crate) struct Deployed {
     pub(crate) function: Arc<Function>,
     pub(crate) limits: FunctionLimits,
     pub(crate) permits: Arc<Semaphore>,
-    pub(crate) tenant_permits: Option<Arc<Semaphore>>,
+    pub(crate) tenant: Arc<TenantShare>,
     pub(crate) metrics: FunctionMetrics,
     pub(crate) warm: Warm,
 }
@@ -116,7 +117,8 @@ impl Warm {
     /// Keeps an instance for its next use, as far as it may have one.
     pub(crate) fn give(&self, core: usize, used: Used) {
         let Reuse::Times(times) = self.reuse else { return };
-        if used.uses >= times {
+        // What waits holds memory that others could use.
+        if used.uses >= times || used.instance.is_crowded() {
             return;
         }
         let mut idle = self.cores[core].lock().unwrap_or_else(PoisonError::into_inner);

@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(reach(address.parse().unwrap()), expected, "{address}");
     }
 
-    /// faults C12 and section 8.6.
+    /// C12.
     #[test]
     fn special_ranges_are_told_apart_at_their_edges() {
         for (first, last, expected) in [

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(egress.permits(&origin), expected, "`{pattern}` and {uri}");
     }
 
-    /// faults G22.
+    /// G22.
     #[test]
     fn a_pattern_names_scheme_host_and_port() {
         check("https://api.example.com:443", "https://api.example.com/x", true);

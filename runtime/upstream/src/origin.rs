@@ -172,7 +172,7 @@ mod tests {
         check("http://my_service/", Some("http://my_service"));
     }
 
-    /// faults G21 and section 8.6.
+    /// G21.
     #[test]
     fn a_host_with_two_readings_is_refused() {
         for host in [

@@ -83,7 +83,7 @@ mod tests {
         Target::Host(&egress).route(&uri).map(|route| route.path)
     }
 
-    /// faults G21.
+    /// G21.
     #[test]
     fn a_path_is_absolute() {
         assert_eq!(route("http://a.example.com").unwrap(), "/");

@@ -129,7 +129,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// faults G24: a timeout of nothing and one of for ever are both brought into bounds.
+    /// G24: a timeout of nothing and one of for ever are both brought into bounds.
     #[test]
     fn timeouts_are_clamped_at_their_limits() {
         let check = |asked: Duration, gets: Duration| {

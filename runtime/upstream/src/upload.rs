@@ -274,7 +274,7 @@ mod tests {
         StreamBody::new(stream::iter(frames)).boxed_unsync()
     }
 
-    /// faults G18: longer, shorter, equal.
+    /// G18: longer, shorter, equal.
     #[tokio::test]
     async fn a_body_keeps_to_its_declared_length() {
         for (declared, frames, sound) in [

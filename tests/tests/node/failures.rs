@@ -27,7 +27,7 @@ fn provoked(code: &str) -> Option<(App, &'static str, &'static str)> {
 }
 
 /// Rows that the tests named here bring about, or that nobody outside can.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("rimward.caller.body-timeout", "the client waits for longer than a test may"),
     ("rimward.caller.bad-request", "requests::a_request_must_be_for_one_host"),
     ("rimward.caller.quota", "admission"),
@@ -35,6 +35,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("rimward.guest.stream", "bodies: the head is out by then"),
     ("rimward.node.no-app", "routes::a_node_without_apps_asks_to_come_back_later"),
     ("rimward.node.full", "admission"),
+    ("rimward.node.memory", "tenants::instances_of_a_node_hold_no_more_memory_together_than_it_has"),
     ("rimward.node.stopping", "a guest that is cut off when the node ends, whose client is gone by then"),
     ("rimward.node.internal", "a panic of the node, which no request can cause"),
 ];

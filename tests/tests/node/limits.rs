@@ -115,7 +115,7 @@ async fn neighbours_on_the_same_core_are_answered_while_guests_spin() {
     }
 }
 
-/// G15, without a look at how late.
+/// G15: without a look at how late.
 #[tokio::test]
 async fn sleep_is_ended_at_the_wall_limit() {
     let ended = check_fails(app("sleep").limits(r#"wall = "50ms""#), "", 504, "rimward.guest.wall").await;

@@ -13,4 +13,5 @@ mod requests;
 mod reuse;
 mod revisions;
 mod routes;
+mod tenants;
 mod tls;

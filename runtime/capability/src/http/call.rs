@@ -11,7 +11,7 @@ use crate::function::{Function, Instance, Proxy};
 use crate::limits::{LINGER, REPLY_COLLECTED_BYTES};
 use bytes::BytesMut;
 use http_body::Body;
-use rimward_engine::{Engine, Lost, NoRoom, Run, Stop, Usage};
+use rimward_engine::{Engine, Lost, NoRoom, Run, Starved, Stop, Usage};
 use rimward_upstream::Client;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -85,6 +85,9 @@ pub enum GuestFailure {
     /// It was refused memory and then trapped.
     #[error("the function ran out of memory")]
     Memory(#[source] wasmtime::Error),
+    /// It was refused memory because its owner, or the node, had none left, and then trapped.
+    #[error("{}", starved_text(*.0))]
+    Starved(Starved, #[source] wasmtime::Error),
     /// It trapped.
     #[error("the function trapped")]
     Trap(#[source] wasmtime::Error),
@@ -206,7 +209,7 @@ impl Function {
             kept,
         };
         let running = Running {
-            run: Some(engine.run(usage.clone(), self.yielding(depth), guest.run())),
+            run: Some(engine.run(usage.clone(), self.share().clone(), self.yielding(depth), guest.run())),
             body_read: Some(body_read),
             function: self.clone(),
             usage,
@@ -556,6 +559,13 @@ impl Drop for Running {
     }
 }
 
+fn starved_text(starved: Starved) -> &'static str {
+    match starved {
+        Starved::Share => "the functions of the tenant hold all the memory that they may",
+        Starved::Node => "the functions of the node hold all the memory that they may",
+    }
+}
+
 /// What a guest's error means. `None`: it exited with success, which is a way to return.
 fn classify(error: wasmtime::Error, usage: &Usage) -> Option<GuestFailure> {
     if usage.stopped() == Some(Stop::Cpu) || error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
@@ -566,6 +576,9 @@ fn classify(error: wasmtime::Error, usage: &Usage) -> Option<GuestFailure> {
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<NoRoom>() {
         return Some(GuestFailure::PoolFull(error));
+    }
+    if let Some(starved) = usage.starved() {
+        return Some(GuestFailure::Starved(starved, error));
     }
     Some(match usage.refusals() {
         0 => GuestFailure::Trap(error),
@@ -585,6 +598,7 @@ impl GuestFailure {
             Self::Cpu => Self::Cpu,
             Self::Wall(limit) => Self::Wall(*limit),
             Self::Memory(error) => Self::Memory(text(error)),
+            Self::Starved(starved, error) => Self::Starved(*starved, text(error)),
             Self::Trap(error) => Self::Trap(text(error)),
             Self::Exit(status) => Self::Exit(*status),
             Self::NoResponse => Self::NoResponse,

@@ -55,6 +55,8 @@ pub struct Grant {
     pub invoke: Arc<dyn Invoke>,
     /// Requests that one invocation may have in flight.
     pub in_flight_max: usize,
+    /// Requests that all functions of the same owner may have in flight together.
+    pub shared_in_flight: Option<Arc<Semaphore>>,
 }
 
 /// The outgoing requests of one invocation.
@@ -76,6 +78,12 @@ struct Context {
     offences: Arc<Offences>,
     traceparent: Option<http::HeaderValue>,
     in_flight: Arc<Semaphore>,
+}
+
+/// Held until the answer has been read.
+struct CallPermit {
+    _invocation: OwnedSemaphorePermit,
+    _owner: Option<OwnedSemaphorePermit>,
 }
 
 enum Destination<'a> {
@@ -187,7 +195,7 @@ impl Context {
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Result<http::Response<WasiBody>, CallFailure> {
-        let permit = self.in_flight.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+        let permit = self.permit().ok_or(Error::ConnectionLimitReached)?;
         let mut request = request.map(|body| Draining::new(body).boxed_unsync());
         self.continue_trace(&mut request);
         let authority = request.uri().authority().cloned().filter(is_plain);
@@ -199,6 +207,15 @@ impl Context {
             }
             Destination::Host(egress) => self.call(request, Target::Host(egress), options, permit).await,
         }
+    }
+
+    /// The right to send one more request: the invocation's, and its owner's.
+    fn permit(&self) -> Option<CallPermit> {
+        let owner = self.grant.shared_in_flight.as_ref();
+        Some(CallPermit {
+            _invocation: self.in_flight.clone().try_acquire_owned().ok()?,
+            _owner: owner.map(|owner| owner.clone().try_acquire_owned()).transpose().ok()?,
+        })
     }
 
     /// The trace of the invocation goes on, unless the function traces itself.
@@ -213,7 +230,7 @@ impl Context {
         &self,
         name: &str,
         mut request: http::Request<WasiBody>,
-        permit: OwnedSemaphorePermit,
+        permit: CallPermit,
     ) -> Result<http::Response<WasiBody>, CallFailure> {
         if let Ok(id) = http::HeaderValue::from_str(&self.request_id) {
             request.headers_mut().insert("x-request-id", id);
@@ -240,7 +257,7 @@ impl Context {
         request: http::Request<WasiBody>,
         target: Target<'_>,
         options: Option<RequestOptions>,
-        permit: OwnedSemaphorePermit,
+        permit: CallPermit,
     ) -> Result<http::Response<WasiBody>, CallFailure> {
         let timeouts = match target {
             Target::Upstream(upstream) => upstream.timeouts(),

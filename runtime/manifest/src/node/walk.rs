@@ -152,7 +152,13 @@ fn tenant(table: &mut Table<'_>, owners: &mut Vec<(String, HostName)>) -> Option
 }
 
 fn quota(table: &mut Table<'_>) -> Option<Quota> {
-    Some(Quota { memory: table.optional("memory"), concurrency: table.optional("concurrency") })
+    Some(Quota {
+        memory: table.optional("memory"),
+        concurrency: table.optional("concurrency"),
+        cpu: table.optional("cpu"),
+        outgoing: table.optional("outgoing"),
+        log_rate: table.optional("log-rate"),
+    })
 }
 
 fn secret(table: &mut Table<'_>) -> Option<Secret> {

@@ -33,7 +33,7 @@ socket = "/run/rimward.sock"
 
 [tenant.default]
 hosts   = ["*.example.com"]
-limits  = { memory = "512MiB", concurrency = 256 }
+limits  = { memory = "512MiB", concurrency = 256, cpu = "150%", outgoing = 64, log-rate = "1MiB" }
 ceiling = { memory = "128MiB", cpu = "1s" }
 
 [tenant.acme]

@@ -1,7 +1,7 @@
 //! How a node starts: addresses are bound, the engine and the stores are opened, and each core gets a thread.
 
 use super::{CorePort, Node, Options, Profile, Shared, StateChoice, THIS_CORE};
-use crate::admission::Admission;
+use crate::admission::{Admission, Room};
 use crate::connection::{self, Handed, Transport};
 use crate::core::Core;
 use crate::crowd::Crowd;
@@ -9,12 +9,13 @@ use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT, DESCRIPTORS_MIN, HANDSHA
 use crate::listen::{self, ListenError};
 use crate::metrics::Metrics;
 use crate::revision::WarmRoom;
+use crate::tenants::TenantShare;
 use crate::tls::{Certificates, TlsError};
 use crate::{Addresses, ops};
 use arc_swap::ArcSwap;
 use rimward_capability::Linkers;
 use rimward_engine::{
-    Cache, CacheError, Engine, EngineError, Machine, PoolSize, Pooling, Settings, StackZeroing,
+    Budget, Cache, CacheError, Engine, EngineError, Machine, PoolSize, Pooling, Settings, StackZeroing,
 };
 use rimward_manifest::{Name, NodeFile, Tenant};
 use rimward_store::Stores;
@@ -207,18 +208,23 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
         );
     }
     let crowd = Crowd::new(file.limits.connections_per_address, connections);
-    let quota = |(name, tenant): (&Name, &Tenant)| {
-        let permits = tenant.limits.concurrency?;
-        Some((name.clone(), Arc::new(Semaphore::new(permits.get() as usize))))
+    let memory = Budget::new(settings.memory_budget_bytes);
+    let share = |(name, tenant): (&Name, &Tenant)| (name.clone(), TenantShare::new(&tenant.limits, &memory));
+    let room = Room {
+        permits,
+        queue_max: file.limits.queue,
+        wait: file.limits.queue_wait.get(),
+        tenants: tenants.len(),
     };
     Ok(Shared {
         linkers: Linkers::new(&engine).map_err(|error| StartError::Link(format!("{error:#}")))?,
+        admission: Admission::new(room, Some(engine.clone())),
         engine,
         profile: options.profile,
-        tenant_permits: tenants.iter().filter_map(quota).collect(),
+        tenant_shares: tenants.iter().map(share).collect(),
+        memory,
         tenants,
         warm_room: WarmRoom::new(warm as usize),
-        admission: Admission::new(permits, file.limits.queue, file.limits.queue_wait.get()),
         connections: Arc::new(Semaphore::new(connections as usize)),
         crowd: Arc::new(crowd),
         handshakes: Semaphore::new((connections / HANDSHAKES_PART).max(1) as usize),

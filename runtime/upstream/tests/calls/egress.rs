@@ -8,7 +8,7 @@ async fn send(client: &Client, uri: &str, egress: &Egress) -> Result<String, Err
     text(client.send(get(uri), Target::Host(egress), Timeouts::default(), None).await?).await
 }
 
-/// faults G22.
+/// G22.
 #[tokio::test]
 async fn a_host_that_is_not_granted_is_refused_before_any_lookup() {
     let granted = egress(&["https://api.example.com"], &[]);
@@ -53,7 +53,7 @@ async fn spellings_of_a_special_address_all_lead_to_the_same_refusal() {
     }
 }
 
-/// faults C12: the name is public while it is looked at and private when it is used, or the other way round.
+/// C12: the name is public while it is looked at and private when it is used, or the other way round.
 #[tokio::test]
 async fn a_name_that_changes_its_mind_reaches_nothing_it_may_not() {
     let server = always("private").await;
@@ -138,7 +138,7 @@ async fn this_nodes_own_listeners_are_out_of_reach_whatever_is_allowed() {
     assert_eq!(server.connections(), 0);
 }
 
-/// faults C1 and C11.
+/// C1, C11.
 #[tokio::test]
 async fn failures_before_a_connection_are_told_apart() {
     let closed = always("gone").await;

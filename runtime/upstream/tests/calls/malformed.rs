@@ -26,7 +26,7 @@ async fn check(answer: &str, is_expected: impl Fn(&Error) -> bool) {
     }
 }
 
-/// faults C14.
+/// C14.
 #[tokio::test]
 async fn a_misframed_answer_is_an_error() {
     for answer in [

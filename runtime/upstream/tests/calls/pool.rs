@@ -35,7 +35,7 @@ async fn forgetful() -> Server {
     .await
 }
 
-/// faults C15: the close crosses the request on its way.
+/// C15: the close crosses the request on its way.
 #[tokio::test]
 async fn an_idempotent_request_that_meets_the_servers_close_goes_out_again() {
     let server = forgetful().await;
@@ -46,7 +46,7 @@ async fn an_idempotent_request_that_meets_the_servers_close_goes_out_again() {
     assert_eq!(server.connections(), 50);
 }
 
-/// faults C9.
+/// C9.
 #[tokio::test]
 async fn a_request_that_may_have_been_seen_and_is_not_idempotent_goes_out_once() {
     let server = forgetful().await;
@@ -74,7 +74,7 @@ async fn a_request_goes_out_again_only_once() {
     assert_eq!(server.connections(), 2);
 }
 
-/// faults C15: the close has arrived before the request is sent, so even a POST with a body is safe to move.
+/// C15: the close has arrived before the request is sent, so even a POST with a body is safe to move.
 #[tokio::test]
 async fn a_connection_closed_while_idle_costs_no_request() {
     let closed = Arc::new(Notify::new());
@@ -102,7 +102,7 @@ async fn a_connection_closed_while_idle_costs_no_request() {
     assert_eq!(server.connections(), 50);
 }
 
-/// faults C15: the close has arrived, but this core was too busy to hear of it.
+/// C15: the close has arrived, but this core was too busy to hear of it.
 #[tokio::test]
 async fn a_close_that_the_runtime_has_not_seen_yet_costs_no_request() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -153,7 +153,7 @@ async fn gated() -> (Server, Arc<Semaphore>, mpsc::Receiver<()>) {
     (server, gate, asks)
 }
 
-/// faults G23.
+/// G23.
 #[tokio::test]
 async fn connections_are_bounded_and_a_further_request_waits_for_room() {
     let (server, gate, mut asks) = gated().await;

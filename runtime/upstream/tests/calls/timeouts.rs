@@ -30,7 +30,7 @@ async fn from_stalling(answer: &'static str, timeouts: Timeouts) -> Error {
     send(&client(), &upstream(server.address), timeouts).await.unwrap_err()
 }
 
-/// faults C3.
+/// C3.
 #[tokio::test]
 async fn a_stalled_answer_times_out_at_its_stage() {
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
@@ -75,7 +75,7 @@ async fn a_deadline_bounds_everything() {
     }
 }
 
-/// faults C1.
+/// C1.
 #[tokio::test]
 async fn a_silent_handshake_is_a_connect_timeout() {
     let server = raw(|mut stream, _| async move {
@@ -107,7 +107,7 @@ async fn lookup_in_silence(timeouts: Timeouts) -> Error {
     client.send(request, Target::Host(&egress), timeouts, None).await.unwrap_err()
 }
 
-/// faults C11. No socket is involved, so the clock can be paused.
+/// C11. No socket is involved, so the clock can be paused.
 #[tokio::test(start_paused = true)]
 async fn a_silent_resolver_is_a_dns_timeout_at_its_own_limit() {
     let start = Instant::now();
