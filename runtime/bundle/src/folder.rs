@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rimward_manifest::{App, Function, Name, ReadError};
+use rimward_manifest::{App, AppPath, Function, Name, ReadError};
 
 use crate::bundle::{Bundle, Component, ComponentError};
 use crate::digest::Digest;
@@ -65,6 +65,18 @@ pub enum Error {
         /// The limit.
         bytes_max: u64,
     },
+    /// A link leads to a file that does not belong to the app.
+    #[error("`{}` leads out of the app's folder", path.display())]
+    Outside {
+        /// The link, or a file below it.
+        path: PathBuf,
+    },
+    /// A folder, a pipe or a device.
+    #[error("`{}` is not a file", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
     /// More precompiled forms of one component than anyone needs.
     #[error("`{}` holds more than {PRECOMPILED_MAX} files for one component", folder.display())]
     TooManyPrecompiled {
@@ -86,8 +98,7 @@ pub(crate) fn read(folder: &Path) -> Result<Bundle, Error> {
     let components =
         app.functions.iter().map(|(name, function)| Ok((name.clone(), component(folder, name, function)?)));
     let components = components.collect::<Result<BTreeMap<_, _>, Error>>()?;
-    let files =
-        app.files().into_iter().map(|path| Ok((path.clone(), bounded(&path.under(folder), FILE_BYTES_MAX)?)));
+    let files = app.files().into_iter().map(|path| Ok((path.clone(), inside(folder, path)?)));
     let files = files.collect::<Result<BTreeMap<_, _>, Error>>()?;
     Ok(Bundle::new(app, components, files))
 }
@@ -139,9 +150,23 @@ fn file_names(folder: &Path) -> Result<Vec<String>, Error> {
     names.filter_map(Result::transpose).collect()
 }
 
+/// A file that travels with the app: also by way of links it is below the app's folder.
+fn inside(folder: &Path, path: &AppPath) -> Result<Bytes, Error> {
+    let path = path.under(folder);
+    let real = |path: &Path| path.canonicalize().map_err(|source| Error::Read { path: path.into(), source });
+    match real(&path)?.starts_with(real(folder)?) {
+        true => bounded(&path, FILE_BYTES_MAX),
+        false => Err(Error::Outside { path }),
+    }
+}
+
 fn bounded(path: &Path, bytes_max: u64) -> Result<Bytes, Error> {
     let failed = |source| Error::Read { path: path.into(), source };
     let too_large = || Error::TooLarge { path: path.into(), bytes_max };
+    // Looked at first: opening a pipe waits for whoever writes to it.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Error::NotAFile { path: path.into() });
+    }
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.len() > bytes_max {
         return Err(too_large());

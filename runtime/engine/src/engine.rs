@@ -137,11 +137,10 @@ impl Engine {
 
     #[cfg(feature = "compile")]
     fn compiled(&self, wasm: &[u8], digest: [u8; 32]) -> Result<Code, LoadError> {
-        kind(wasm)?;
+        let generation = crate::inspect(wasm)?;
         let compiler = self.compiler.as_ref().ok_or(LoadError::NoCompiler)?;
-        let generation = crate::compile::generation_of(wasm)?;
         let engine = self.wasmtime(generation).ok_or(LoadError::ConcurrentIsOff)?;
-        let turn = compiler.turn();
+        let turn = (compiler.turn(), self.cache.turn());
         if let Some(code) = self.cached(generation, digest) {
             return Ok(code);
         }
@@ -168,9 +167,8 @@ impl Engine {
     /// Compiles without loading: the bytes of a precompiled bundle.
     #[cfg(feature = "compile")]
     pub fn precompile(&self, wasm: &[u8]) -> Result<(Generation, Vec<u8>), LoadError> {
-        kind(wasm)?;
+        let generation = crate::inspect(wasm)?;
         let compiler = self.compiler.as_ref().ok_or(LoadError::NoCompiler)?;
-        let generation = crate::compile::generation_of(wasm)?;
         let _turn = compiler.turn();
         Ok((generation, compiler.compile(generation, wasm).map_err(LoadError::Compile)?))
     }
@@ -243,7 +241,7 @@ fn wasmtime_engine(
 }
 
 /// Refuses what is no component before anything expensive is done with it.
-fn kind(wasm: &[u8]) -> Result<(), LoadError> {
+pub(crate) fn kind(wasm: &[u8]) -> Result<(), LoadError> {
     match wasm {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::NotAComponent(
@@ -264,8 +262,8 @@ fn kind(wasm: &[u8]) -> Result<(), LoadError> {
 
 #[allow(unsafe_code, reason = "loading compiled code is the one exception")]
 fn authentic_component(engine: &wasmtime::Engine, hit: &Hit) -> wasmtime::Result<Component> {
-    // SAFETY: the cache has checked, on this very file descriptor, that this node wrote the entry: its owner, its mode
-    // and a MAC over name and content with the node's own key.
+    // SAFETY: the cache has checked that this node wrote the entry: its owner, its mode, and a MAC over name and content
+    // with the node's own key. The file behind the path is a sealed copy in memory, of which that MAC was taken.
     unsafe { Component::deserialize_file(engine, hit.path()) }
 }
 

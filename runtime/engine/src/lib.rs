@@ -16,6 +16,8 @@ mod config;
 mod engine;
 mod features;
 mod hogs;
+#[cfg(feature = "compile")]
+mod inspect;
 pub mod limits;
 mod meter;
 mod pool;
@@ -24,6 +26,8 @@ mod run;
 mod share;
 mod ticker;
 
+#[doc(hidden)]
+pub use cache::is_authentic;
 pub use cache::{Cache, CacheError};
 pub use code::{Code, Generation, LoadError, Origin, Source};
 #[cfg(feature = "compile")]
@@ -36,6 +40,8 @@ pub enum Compiler {}
 pub use config::{Settings, StackZeroing, precompiled_key};
 pub use engine::{Engine, EngineError};
 pub use hogs::Hogs;
+#[cfg(feature = "compile")]
+pub use inspect::inspect;
 pub use meter::{GuestLimits, Meter, Metered, Stop, Usage};
 pub use pool::{Machine, PoolSize, Pooling};
 pub use room::{Needs, NoRoom, Room};

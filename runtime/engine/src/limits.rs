@@ -97,6 +97,10 @@ pub const COMPONENT_BYTES: usize = 100 * MIB;
 /// component goes that deep on its stack.
 pub const NESTED_COMPONENTS: usize = 100;
 
+/// Components and modules inside of one another. Compositions of a few components have three or four levels; the time that
+/// the validator takes grows with the square of the depth.
+pub const COMPONENT_NESTING: usize = 64;
+
 /// CPU time that compiling one component may take. A 13 MB JavaScript component takes 20 s here, ten times that on a board.
 pub const COMPILE_CPU: Duration = Duration::from_secs(600);
 
@@ -119,3 +123,12 @@ pub const COMPILE_NICENESS: i32 = 10;
 
 /// Compiled code read from the cache at the most, bytes: larger entries are a miss.
 pub const CACHE_ENTRY_BYTES: u64 = 1 << 30;
+
+/// How long a node waits for another process that compiles for the same cache: as long as that one may compile.
+pub const CACHE_TURN: Duration = COMPILE_WALL;
+
+/// How often it looks whether the other one is done.
+pub const CACHE_TURN_POLL: Duration = Duration::from_millis(20);
+
+/// Age after which a cache entry that is still being written is taken for what a crash has left. Writing takes seconds.
+pub const CACHE_HALF_WRITTEN: Duration = Duration::from_secs(60 * 60);

@@ -4,7 +4,6 @@
 
 mod admission;
 mod bodies;
-mod code;
 mod connections;
 mod failures;
 mod limits;

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The `rimward` binary of this build, whose hidden command compiles for a node.
-fn in_a_process(limits: ChildLimits) -> Compiler {
+pub(crate) fn in_a_process(limits: ChildLimits) -> Compiler {
     let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("rimward");
     assert!(program.exists(), "`{}` is not there: run `cargo build -p rimward`", program.display());
     Compiler::child(program, vec!["compile-component".into()], limits)
 }
 
-/// D3.
+/// D3: compiling is bounded.
 #[tokio::test]
 async fn a_component_is_compiled_in_a_process_of_its_own() {
     let node = node().own_cache().compiler(in_a_process(ChildLimits::default())).start().await;
@@ -27,7 +27,7 @@ async fn a_component_is_compiled_in_a_process_of_its_own() {
     node.get("/").await.is(200).says("hello\n");
 }
 
-/// D3.
+/// D3: compiling is bounded.
 #[tokio::test]
 async fn a_component_that_takes_too_long_to_compile_is_refused() {
     let limits = ChildLimits { wall: Duration::from_millis(1), ..ChildLimits::default() };
@@ -37,7 +37,7 @@ async fn a_component_that_takes_too_long_to_compile_is_refused() {
     node.get("/").await.is(503);
 }
 
-/// D3.
+/// D3: compiling is bounded.
 #[tokio::test]
 async fn a_component_that_needs_too_much_memory_to_compile_is_refused() {
     let limits = ChildLimits { memory_bytes: 32 << 20, ..ChildLimits::default() };
@@ -56,7 +56,7 @@ async fn a_component_is_compiled_once() {
     assert_eq!(node.install("trap").await.compiled, 0, "not by the next node either");
 }
 
-/// D14.
+/// D14: within one process.
 #[tokio::test]
 async fn apps_that_come_at_once_share_one_compilation() {
     let node = node().own_cache().start().await;
@@ -68,7 +68,7 @@ async fn apps_that_come_at_once_share_one_compilation() {
     assert_eq!(installed.iter().map(|one| one.compiled).sum::<usize>(), 1);
 }
 
-/// D10.
+/// D10: while a node uses it.
 #[tokio::test]
 async fn a_damaged_cache_costs_a_compilation_and_nothing_else() {
     let node = node().own_cache().start().await;
@@ -89,7 +89,7 @@ async fn a_damaged_cache_costs_a_compilation_and_nothing_else() {
 }
 
 /// Why the node refuses an app of these bytes, past the look that a bundle takes at them.
-async fn refusal(node: &TestNode, bytes: impl Into<Bytes>) -> String {
+pub(crate) async fn why_refused(node: &TestNode, bytes: impl Into<Bytes>) -> String {
     let mut bundle = Bundle::from_component("odd".parse().unwrap(), component("hello")).unwrap();
     let bytes = bytes.into();
     let odd = Component { digest: Digest::of(&bytes), bytes, precompiled: Vec::new() };
@@ -101,7 +101,7 @@ async fn refusal(node: &TestNode, bytes: impl Into<Bytes>) -> String {
     }
 }
 
-/// D2.
+/// D2: at load, with the reason.
 #[tokio::test]
 async fn what_is_no_component_is_refused_with_the_remedy() {
     let node = node().start().await;
@@ -114,30 +114,30 @@ async fn what_is_no_component_is_refused_with_the_remedy() {
         (Bytes::new(), "not WebAssembly", "`\\0asm`"),
     ];
     for (bytes, what, remedy) in cases {
-        let why = refusal(&node, bytes).await;
+        let why = why_refused(&node, bytes).await;
         assert!(why.contains(what) && why.contains(remedy), "{why}");
     }
 }
 
-/// D2.
+/// D2: at load, with the reason.
 #[tokio::test]
 async fn a_damaged_component_is_refused_with_the_place() {
     let node = node().start().await;
     let good = component("hello");
-    let why = refusal(&node, good.slice(..good.len() / 2)).await;
+    let why = why_refused(&node, good.slice(..good.len() / 2)).await;
     assert!(why.contains("not valid at byte"), "{why}");
 }
 
-/// D3.
+/// D3: compiling is bounded.
 #[tokio::test]
 async fn a_component_is_looked_at_up_to_its_largest_size_and_no_further() {
     let node = node().start().await;
     let mut bytes = component("hello").to_vec();
     bytes.resize(limits::COMPONENT_BYTES, 0);
-    let why = refusal(&node, bytes.clone()).await;
+    let why = why_refused(&node, bytes.clone()).await;
     assert!(why.contains("not valid"), "it was looked at: {why}");
     bytes.push(0);
-    let why = refusal(&node, bytes).await;
+    let why = why_refused(&node, bytes).await;
     assert!(why.contains("more than the 104857600 that are accepted"), "{why}");
 }
 
@@ -146,7 +146,7 @@ fn engine() -> Arc<Engine> {
     Engine::new(&settings, Cache::none(), Some(Compiler::here())).unwrap()
 }
 
-/// D11.
+/// D11: code that was made for another engine.
 #[test]
 fn precompiled_code_is_loaded_where_it_fits() {
     let (generation, code) = engine().precompile(&component("hello")).unwrap();
