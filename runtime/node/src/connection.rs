@@ -7,14 +7,15 @@ use crate::core::{Core, Load};
 use crate::crowd::Counted as CountedAddress;
 use crate::inspect::Fault;
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_LOCAL_RESETS,
-    H2_PENDING_RESETS, H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES,
-    HEAD_TIME, HEADERS_MAX, STREAMS_AHEAD,
+    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_IDLE,
+    H2_LOCAL_RESETS, H2_PENDING_RESETS, H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS,
+    HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME, HEADERS_MAX, STREAMS_AHEAD,
 };
 use crate::metrics::RefusedFor;
 use crate::node::Shared;
 use crate::patience::Patience;
 use crate::wellformed;
+use http::header::CONNECTION;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -210,12 +211,17 @@ pub(crate) async fn serve(
     let service = service_fn(|request: Request<Incoming>| {
         let core = core.clone();
         let http1 = request.version() != Version::HTTP_2;
-        let answering = http1.then(|| conversation.answer());
+        let answering = conversation.answer();
         async move {
             if !http1 && wellformed::breaks_http2(&request) {
                 return Err(h2::Error::from(h2::Reason::PROTOCOL_ERROR));
             }
-            let reply = answer_somewhere(&core, request, scheme).await;
+            let http10 = request.version() == Version::HTTP_10;
+            let mut reply = answer_somewhere(&core, request, scheme).await;
+            if http10 && reply.headers().contains_key(CONNECTION) {
+                // Otherwise hyper adds that it stays open.
+                *reply.version_mut() = Version::HTTP_10;
+            }
             Ok::<Response<Sending>, h2::Error>(reply.map(|body| Sending::new(body, answering)))
         }
     });
@@ -226,12 +232,16 @@ pub(crate) async fn serve(
     let mut draining = core.node.drain.subscribe();
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = drained(&mut draining) => {
+        () = ended_from_here(&mut draining, &conversation) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
-    if let Some(fault) = conversation.found() {
+    let refused_by_hyper = || {
+        let error = ended.as_ref().err()?.downcast_ref::<hyper::Error>()?;
+        error.is_parse().then_some(Fault::Malformed)
+    };
+    if let Some(fault) = conversation.found().or_else(refused_by_hyper) {
         core.node.metrics.connection_refused(match fault {
             Fault::Malformed => RefusedFor::Malformed,
             Fault::Flood => RefusedFor::Flood,
@@ -239,6 +249,14 @@ pub(crate) async fn serve(
     }
     if let Err(error) = ended {
         tracing::debug!(error = %error, "a connection ended early");
+    }
+}
+
+/// Until the client is told to go elsewhere: the node drains, or nothing was asked for long.
+async fn ended_from_here(draining: &mut watch::Receiver<bool>, conversation: &Conversation) {
+    tokio::select! {
+        () = drained(draining) => {}
+        () = conversation.idle(H2_IDLE) => {}
     }
 }
 

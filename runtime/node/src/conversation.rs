@@ -1,5 +1,5 @@
 //! What a connection's two sides tell each other: the one that reads bytes and writes them ([`Patience`]), and the one
-//! that answers requests. Over HTTP/1.1 there is one reply at a time.
+//! that answers requests. Over HTTP/1.1 there is one reply at a time, over HTTP/2 one for each stream.
 //!
 //! [`Patience`]: crate::patience::Patience
 
@@ -9,14 +9,17 @@ use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use rimward_capability::{ReplyBody, ReplyError};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// One connection.
 #[derive(Debug, Default)]
 pub(crate) struct Conversation {
-    answers: AtomicU8,
+    answers: AtomicU32,
+    /// Requests so far; it may begin anew.
+    asked: AtomicU32,
     /// Woken when a reply is over.
     waits: AtomicWaker,
     is_waiting: AtomicBool,
@@ -31,6 +34,7 @@ impl Conversation {
     /// A request came, and its reply is on its way.
     pub(crate) fn answer(self: &Arc<Self>) -> Answering {
         self.answers.fetch_add(1, Relaxed);
+        self.asked.fetch_add(1, Relaxed);
         Answering(self.clone())
     }
 
@@ -39,6 +43,17 @@ impl Conversation {
         self.waits.register(cx.waker());
         self.is_waiting.store(true, Relaxed);
         self.answers.load(Relaxed) > 0
+    }
+
+    /// Until there was nothing to answer for so long; noticed after twice that at the latest.
+    pub(crate) async fn idle(&self, time: Duration) {
+        loop {
+            let asked = self.asked.load(Relaxed);
+            tokio::time::sleep(time).await;
+            if self.answers.load(Relaxed) == 0 && self.asked.load(Relaxed) == asked {
+                return;
+            }
+        }
     }
 
     /// Nothing more is read, for this reason.
@@ -66,11 +81,11 @@ impl Drop for Answering {
 /// The body of a reply, which is on its way for as long as this lives.
 pub(crate) struct Sending {
     body: ReplyBody,
-    _answering: Option<Answering>,
+    _answering: Answering,
 }
 
 impl Sending {
-    pub(crate) fn new(body: ReplyBody, answering: Option<Answering>) -> Self {
+    pub(crate) fn new(body: ReplyBody, answering: Answering) -> Self {
         Self { body, _answering: answering }
     }
 }
@@ -92,5 +107,35 @@ impl Body for Sending {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    /// H11, H17: a connection that is not used, that is, and that has one long reply.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_was_asked_for_so_long() {
+        let time = Duration::from_secs(300);
+        let conversation = Arc::<Conversation>::default();
+        let started = Instant::now();
+        conversation.idle(time).await;
+        assert_eq!(started.elapsed(), time);
+        let answering = conversation.answer();
+        assert!(tokio::time::timeout(time * 10, conversation.idle(time)).await.is_err(), "a long reply");
+        drop(answering);
+        let asking = async {
+            loop {
+                tokio::time::sleep(time / 2).await;
+                drop(conversation.answer());
+            }
+        };
+        let idle = tokio::time::timeout(time * 10, conversation.idle(time));
+        tokio::select! {
+            () = asking => {}
+            idle = idle => assert!(idle.is_err(), "it is asked now and then"),
+        }
     }
 }

@@ -75,6 +75,10 @@ pub const H2_CONTROL_BYTES: usize = 64;
 /// How many of them one reset stands for: the node has begun to work on the stream.
 pub const H2_RESET_COST: u32 = 2;
 
+/// How long an HTTP/2 connection may be open without a request: it holds a place that others could have. Over HTTP/1.1 that
+/// is [`HEAD_TIME`], because a new connection costs a client less there.
+pub const H2_IDLE: Duration = Duration::from_secs(300);
+
 /// How often a silent HTTP/2 client is asked whether it is still there.
 pub const H2_PING: Duration = Duration::from_secs(30);
 

@@ -134,6 +134,24 @@ impl Raw {
 }
 
 impl RawReply {
+    /// The body without the frames of its chunks.
+    pub fn content(&self) -> Vec<u8> {
+        if !self.head.to_lowercase().contains("transfer-encoding: chunked") {
+            return self.body.clone();
+        }
+        let (mut rest, mut content) = (&self.body[..], Vec::new());
+        loop {
+            let end = rest.windows(2).position(|window| window == b"\r\n").expect("a chunk has a size");
+            let size = std::str::from_utf8(&rest[..end]).expect("it is plain");
+            let size = usize::from_str_radix(size, 16).expect("it is a number");
+            if size == 0 {
+                return content;
+            }
+            content.extend_from_slice(&rest[end + 2..][..size]);
+            rest = &rest[end + 2 + size + 2..];
+        }
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         let status = self.head.split(' ').nth(1).and_then(|status| status.parse().ok());

@@ -1,6 +1,7 @@
 //! How many connections there may be: for one address, and in a TLS handshake.
 
 use rimward_manifest::{Certificate, Tls};
+use rimward_node::limits::HANDSHAKE_TIME;
 use rimward_tests::{Authority, NodeBuilder, Over, Raw, TestNode, app, eventually, node};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -124,4 +125,20 @@ async fn a_handshake_that_is_none_is_refused() {
         #[expect(clippy::cast_precision_loss, reason = "it is small")]
         node.metric("rimward_connections_refused_total", "reason=handshake").is(refused as f64 + 1.0).await;
     }
+}
+
+/// H12: a handshake that stops half-way is given up in time.
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_is_given_up() {
+    let authority = Authority::new();
+    let (_folder, node) = with_tls(&authority, 8).await;
+    let mut silent = TcpStream::connect(node.node().addresses().https[0]).await.unwrap();
+    silent.write_all(&[22, 3, 1, 0, 200, 1]).await.unwrap();
+    let started = std::time::Instant::now();
+    // An alert or nothing, and then the end.
+    let _ = rimward_tests::within("the end", silent.read_to_end(&mut Vec::new())).await;
+    let took = started.elapsed();
+    assert!(took >= HANDSHAKE_TIME - std::time::Duration::from_secs(1), "{took:?}");
+    node.metric("rimward_connections_refused_total", "reason=handshake").is(1.0).await;
+    eventually("its place is free", || (node.node().status().connections == 0).then_some(())).await;
 }

@@ -41,7 +41,7 @@ async fn what_was_sent_whole_before_the_end_is_answered() {
     raw.send(format!("{whole}{whole}")).await.half_close().await;
     let replies = raw.replies().await;
     assert_eq!(replies.len(), 2, "{replies:?}");
-    assert!(replies.iter().all(|reply| reply.body == b"2 bytes {}\n"), "{replies:?}");
+    assert!(replies.iter().all(|reply| reply.content() == b"2 bytes {}\n"), "{replies:?}");
     let mut raw = node.raw().await;
     raw.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nab").await.half_close().await;
     let rest = String::from_utf8(raw.rest().await).unwrap();

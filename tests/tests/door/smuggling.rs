@@ -1,6 +1,6 @@
 //! HTTP/1.1 requests that could be read in two ways. Behind each stands a request that nobody may read.
 
-use rimward_tests::{RawReply, TestNode, app, node};
+use rimward_tests::{RawReply, TestNode, app, eventually, node};
 
 /// Who reads this has been smuggled a request.
 const CANARY: &str = "GET /canary HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -26,8 +26,16 @@ async fn check(table: &[(&str, u16)]) {
         let statuses: Vec<_> = replies.iter().map(RawReply::status).collect();
         assert_eq!(statuses, [*status], "{request:?}: {replies:?}");
         let head = replies[0].head.to_lowercase();
-        assert!(head.contains("connection: close"), "{request:?}: {head}");
+        assert!(head.contains("connection: close\r\n"), "{request:?}: {head}");
     }
+    let refused = || {
+        node.metric("rimward_connections_refused_total", "reason=malformed").value()
+            + node.metric("rimward_requests_refused_total", "code=rimward.caller.bad-request").value()
+            + node.metric("rimward_function_failures_total", "code=rimward.caller.bad-request").value()
+    };
+    #[expect(clippy::cast_precision_loss, reason = "it is small")]
+    let all = table.len() as f64;
+    eventually("each is counted", || (refused() >= all).then_some(())).await;
     node.metric("rimward_function_instances_total", "function=canary").is(0.0).await;
     let smuggled = node.heard().ended().into_iter().find(|ended| ended.path == "/canary");
     assert!(smuggled.is_none(), "{smuggled:?}");
@@ -247,9 +255,9 @@ async fn a_request_that_is_only_unusual_is_answered() {
         raw.send(format!("{request}{last}")).await;
         let replies = raw.replies().await;
         assert_eq!(replies.len(), 2, "{request:?}: {replies:?}");
-        let text = String::from_utf8_lossy(&replies[0].body).into_owned();
+        let text = String::from_utf8_lossy(&replies[0].content()).into_owned();
         assert!(text.contains(says), "{request:?}: {text}");
-        assert_eq!(replies[1].body, b"hello\n", "{request:?}");
+        assert_eq!(replies[1].content(), b"hello\n", "{request:?}");
     }
 }
 

@@ -130,8 +130,7 @@ impl Expects {
     /// A line, without its LF.
     fn line(&mut self, line: &[u8]) -> Result<(), Bad> {
         let line = line.strip_suffix(b"\r").ok_or(Bad)?;
-        // No early exit: this is one pass over whole registers.
-        if line.iter().fold(false, |bad, byte| bad | (*byte == b'\r') | (*byte == 0)) {
+        if memchr::memchr2(b'\r', 0, line).is_some() {
             return Err(Bad);
         }
         *self = match self {
