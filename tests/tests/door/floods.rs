@@ -96,23 +96,49 @@ async fn a_client_that_gives_up_every_stream_is_sent_away() {
     node.is_idle().await;
 }
 
-/// H11: "MadeYouReset", CVE-2025-8671: the client makes the node reset its streams, by a window that does not grow.
+/// How many streams a client can make the node reset by what `fault` sends on each, before it is sent away.
+async fn made_to_reset(node: &TestNode, fault: impl Fn(u32) -> Vec<u8>) -> usize {
+    let mut client = node.raw_http2().await;
+    let post = [(":method", "POST"), (":scheme", "http"), (":path", "/stalls"), (":authority", "a")];
+    let post = block(&[&post[..], &[("content-length", "5")]].concat());
+    let mut reset = 0;
+    for stream in (1..).step_by(2).take(4 * H2_LOCAL_RESETS) {
+        let open = frame(kind::HEADERS, flag::END_HEADERS, stream, &post);
+        if client.try_send([open, fault(stream)].concat()).await.is_err() {
+            break;
+        }
+        // It may have begun to answer.
+        let over = loop {
+            match client.outcome(stream).await {
+                Outcome::Status(_) => {}
+                Outcome::Reset(_) => break false,
+                Outcome::GoAway(_) | Outcome::Closed => break true,
+            }
+        };
+        if over {
+            break;
+        }
+        reset += 1;
+    }
+    reset
+}
+
+/// H11: "MadeYouReset", CVE-2025-8671: the client makes the node reset its streams, by a window that does not grow, one
+/// that grows too much, content that is too long, trailers that do not end the stream, and a stream that waits for itself.
 #[tokio::test]
 async fn a_client_that_makes_the_node_reset_streams_is_sent_away() {
     let node = door().await;
-    let mut client = node.raw_http2().await;
-    let mut made = 0;
-    let no_growth = |stream| frame(kind::WINDOW_UPDATE, 0, stream, &[0; 4]);
-    for stream in (1..).step_by(2).take(4 * H2_LOCAL_RESETS) {
-        if client.try_send([request(stream, "/stalls"), no_growth(stream)].concat()).await.is_err() {
-            break;
-        }
-        match client.outcome(stream).await {
-            Outcome::Reset(_) | Outcome::Status(_) => made += 1,
-            Outcome::GoAway(_) | Outcome::Closed => break,
-        }
-    }
-    assert!(made <= H2_LOCAL_RESETS, "{made} were taken");
+    let window = |stream, growth: u32| frame(kind::WINDOW_UPDATE, 0, stream, &growth.to_be_bytes());
+    let no_growth = made_to_reset(&node, |stream| window(stream, 0)).await;
+    let overflow = made_to_reset(&node, |stream| window(stream, 0x7fff_ffff)).await;
+    let too_long = made_to_reset(&node, |stream| frame(kind::DATA, 0, stream, b"too long")).await;
+    let trailers = |stream| frame(kind::HEADERS, flag::END_HEADERS, stream, &block(&[("x", "y")]));
+    let trailers = made_to_reset(&node, trailers).await;
+    let itself = |stream: u32| frame(kind::PRIORITY, 0, stream, &[&stream.to_be_bytes()[..], &[0]].concat());
+    let itself = made_to_reset(&node, itself).await;
+    let made = [no_growth, overflow, too_long, trailers, itself];
+    assert!(made.iter().all(|made| *made <= H2_LOCAL_RESETS), "{made:?}");
+    assert!(made.iter().any(|made| *made > 0), "none of them resets: {made:?}");
     node.get("/").await.is(200);
     node.is_idle().await;
 }
