@@ -12,7 +12,7 @@ mod limits;
 mod model_server;
 mod node;
 mod photo;
-mod process;
+pub(crate) mod process;
 mod report;
 
 use std::fs;

@@ -9,8 +9,10 @@ mod bench;
 mod ci;
 mod demo;
 mod foreign;
+mod fuzz;
 mod links;
 mod setup;
+mod soak;
 mod steps;
 mod tests;
 mod workspace;
@@ -34,6 +36,8 @@ Examples:
   cargo xtask test router       only the tests whose name has `router` in it
   cargo xtask demo              the main job: a photo, a sandboxed function, a model server
   cargo xtask bench --peers     compare the node with bare hyper and `wasmtime serve`
+  cargo xtask fuzz component    look for bytes that break a reader, with cargo-fuzz and nightly
+  cargo xtask soak --minutes 30  mixed load, and whether memory, descriptors and threads stay what they were
   cargo xtask ci                formatting, links, lints, documentation, licences";
 
 #[derive(Subcommand)]
@@ -42,6 +46,8 @@ enum Chore {
     Test(tests::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Fuzz(fuzz::Arguments),
+    Soak(soak::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -51,6 +57,8 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => tests::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
+        Chore::Soak(arguments) => soak::run(&arguments),
         Chore::Ci(arguments) => ci::run(&arguments),
     };
     match result {

@@ -34,6 +34,8 @@ mod secrets;
 mod status;
 mod tenants;
 mod tls;
+#[doc(hidden)]
+pub mod untrusted;
 mod wellformed;
 
 pub use address::Addresses;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::limits::{LOG_LINES_SHOWN, POLL, STOP_MAX};
 
-pub(super) struct Process {
+pub(crate) struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -20,7 +20,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a command. `name` is for error messages.
-    pub(super) fn start(name: &'static str, command: &mut Command, log: PathBuf) -> Result<Self> {
+    pub(crate) fn start(name: &'static str, command: &mut Command, log: PathBuf) -> Result<Self> {
         let out = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
         let err = out.try_clone().context("cannot share the log file")?;
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
@@ -28,8 +28,13 @@ impl Process {
         Ok(Self { name, child, log })
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it is ready: until `ready`, which is given all that the process printed so far, has an answer.
-    pub(super) fn wait<T>(&mut self, at_most: Duration, ready: impl Fn(&str) -> Option<T>) -> Result<T> {
+    pub(crate) fn wait<T>(&mut self, at_most: Duration, ready: impl Fn(&str) -> Option<T>) -> Result<T> {
         let end = Instant::now() + at_most;
         loop {
             if let Some(answer) = ready(&fs::read_to_string(&self.log).unwrap_or_default()) {
@@ -67,7 +72,7 @@ impl Drop for Process {
 }
 
 /// The last lines of a log file, for an error message.
-pub(super) fn end_of(log: &Path) -> String {
+pub(crate) fn end_of(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
@@ -76,7 +81,7 @@ pub(super) fn end_of(log: &Path) -> String {
 
 /// A port of loopback that is free now. Another program could take it before its owner does, which then says so and
 /// ends.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
     Ok(listener.local_addr()?.port())
 }
