@@ -133,7 +133,7 @@ impl Function {
             Abi::Wasi02 => Pre::V2(p2::bindings::ProxyPre::new(pre).map_err(link)?),
             Abi::Wasi03 => Pre::V3(p3::bindings::ServicePre::new(pre).map_err(link)?),
         };
-        let needs = Needs::of(&code.component);
+        let needs = Needs::of(code);
         Ok(Self { pre, generation: code.generation, needs, grants, limits, share, suspect: AtomicU8::new(0) })
     }
 

@@ -54,6 +54,8 @@ pub struct Code {
     pub generation: Generation,
     /// sha256 of the component's bytes.
     pub digest: [u8; 32],
+    /// Instantiations of components in it; 0 where none of them can wait on its own.
+    pub parts: usize,
     /// How it got here.
     pub origin: Origin,
 }

@@ -75,16 +75,20 @@ impl Settings {
             .wasm_backtrace_details(WasmBacktraceDetails::Disable)
             .memory_init_cow(true);
         if let Some(slots) = slots {
-            config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pooling(slots)));
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(self.pooling(generation, slots)));
         }
         config
     }
 
-    fn pooling(&self, slots: u32) -> PoolingAllocationConfig {
+    fn pooling(&self, generation: Generation, slots: u32) -> PoolingAllocationConfig {
         let share =
             usize::try_from(self.memory_budget_bytes / 4 / u64::from(slots.max(1))).unwrap_or(usize::MAX);
         let keep_resident = share.min(limits::KEEP_RESIDENT_BYTES);
         let mut pool = PoolingAllocationConfig::new();
+        let stacks = match generation {
+            Generation::Plain => slots,
+            Generation::Concurrent => slots.saturating_mul(limits::SLOT_STACKS) + limits::RESERVED_STACKS,
+        };
         pool.total_component_instances(slots)
             // Only counted: every slot may hold the largest component.
             .total_core_instances(slots.saturating_mul(limits::CORE_INSTANCES))
@@ -92,7 +96,7 @@ impl Settings {
             .total_tables(slots.saturating_mul(limits::SLOT_TABLES) + limits::RESERVED_TABLES)
             .max_memories_per_module(1)
             .max_tables_per_module(1)
-            .total_stacks(slots)
+            .total_stacks(stacks)
             .max_memory_size(self.memory_max_bytes)
             .table_elements(limits::POOLED_TABLE_ELEMENTS)
             .max_core_instance_size(limits::CORE_INSTANCE_BYTES)

@@ -6,13 +6,13 @@ use crate::cache::{Cache, Hit};
 use crate::code::{Code, Generation, LoadError, Origin, Source};
 use crate::config::Settings;
 use crate::hogs::Hogs;
-use crate::limits;
 use crate::meter::{Metered, Usage};
 use crate::pool::Pooling;
 use crate::room::{Needs, NoRoom, Reserve, Room};
 use crate::run::{Run, Yielding};
 use crate::share::Share;
 use crate::ticker::Ticker;
+use crate::{limits, parts};
 use sha2::{Digest, Sha256};
 use std::future::Future;
 use std::sync::Arc;
@@ -92,11 +92,18 @@ impl Engine {
     /// where that is allowed.
     pub fn load(&self, source: Source<'_>) -> Result<Code, LoadError> {
         match source {
-            Source::Wasm(wasm) => self.load_wasm(wasm),
+            Source::Wasm(wasm) => {
+                let code = self.load_wasm(wasm)?;
+                let parts = match code.generation {
+                    Generation::Plain => 0,
+                    Generation::Concurrent => parts::count(wasm)?,
+                };
+                Ok(Code { parts, ..code })
+            }
             Source::TrustedPrecompiled { generation, digest, trusted_code } => {
                 let engine = self.wasmtime(generation).ok_or(LoadError::ConcurrentIsOff)?;
                 let component = trusted_component(engine, trusted_code).map_err(LoadError::Precompiled)?;
-                Ok(Code { component, generation, digest, origin: Origin::Precompiled })
+                Ok(Code { component, generation, digest, parts: 0, origin: Origin::Precompiled })
             }
         }
     }
@@ -118,7 +125,7 @@ impl Engine {
         let engine = self.wasmtime(generation)?;
         let hit = self.cache.get(generation, &digest)?;
         match authentic_component(engine, &hit) {
-            Ok(component) => Some(Code { component, generation, digest, origin: Origin::Cache }),
+            Ok(component) => Some(Code { component, generation, digest, parts: 0, origin: Origin::Cache }),
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -153,13 +160,13 @@ impl Engine {
         if let Err(error) = put {
             tracing::warn!(%error, "compiled code could not be cached; it is used, and compiled again at the next start");
             let component = trusted_component(engine, &compiled).map_err(LoadError::TooMuch)?;
-            return Ok(Code { component, generation, digest, origin });
+            return Ok(Code { component, generation, digest, parts: 0, origin });
         }
         match self.cached(generation, digest) {
             Some(code) => Ok(Code { origin, ..code }),
             None => {
                 let component = trusted_component(engine, &compiled).map_err(LoadError::TooMuch)?;
-                Ok(Code { component, generation, digest, origin })
+                Ok(Code { component, generation, digest, parts: 0, origin })
             }
         }
     }

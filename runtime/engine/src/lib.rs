@@ -20,6 +20,7 @@ mod hogs;
 mod inspect;
 pub mod limits;
 mod meter;
+mod parts;
 mod pool;
 mod room;
 mod run;

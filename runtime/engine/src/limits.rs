@@ -93,6 +93,21 @@ pub const SUSPECT_INVOCATIONS: u8 = 8;
 /// Component size that is compiled at the most, bytes. The largest interpreters in use are 20 MB.
 pub const COMPONENT_BYTES: usize = 100 * MIB;
 
+/// Instantiations of components that one component with an async ABI may have in it, at all depths: each may wait on a
+/// native stack of its own. Tools make one for each export, and one for each part of a composition.
+pub const PARTS: usize = 8;
+
+/// Native stacks that an instance with so many [`PARTS`] may wait on at the most. They multiply where they lie in one
+/// another: of eight, three that have two each that have two each that have one are 1 + 3 + 6 + 12 + 12.
+pub const STACKS_OF_PARTS: [u32; PARTS + 1] = [1, 2, 3, 5, 7, 11, 16, 23, 34];
+
+/// Native stacks that each slot of the pool has: enough for three parts. A program has one for each interface that it
+/// exports.
+pub const SLOT_STACKS: u32 = 5;
+
+/// Native stacks that components with more than [`SLOT_STACKS`] share: two of the largest at a time.
+pub const RESERVED_STACKS: u32 = 64;
+
 /// How deep components may lie in one another. Compositions that tools make are two or three deep; whatever walks a
 /// component goes that deep on its stack.
 pub const NESTED_COMPONENTS: usize = 100;

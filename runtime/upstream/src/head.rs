@@ -174,7 +174,7 @@ mod tests {
         assert!(matches!(over, Err(Error::RequestHeadersTooLarge)));
     }
 
-    /// G18.
+    /// G18: towards upstreams.
     #[test]
     fn a_content_length_is_one_number_and_the_right_one() {
         let check = |lengths: &[&str], sound: bool| {

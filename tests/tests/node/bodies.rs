@@ -77,7 +77,7 @@ async fn a_reply_to_head_has_the_length_and_no_body() {
     assert_eq!(rest.matches("hello").count(), 1, "{rest}");
 }
 
-/// G20.
+/// G20: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_status_without_a_body_has_none() {
     let node = node().app("status").start().await;
@@ -94,7 +94,7 @@ async fn a_status_without_a_body_has_none() {
     }
 }
 
-/// G20.
+/// G20: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_status_that_is_no_final_one_is_no_reply() {
     let node = node().app("status").start().await;
@@ -115,7 +115,7 @@ async fn a_guest_that_sends_the_wrong_length_is_cut_short() {
     }
 }
 
-/// G3.
+/// G3: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_trap_midway_never_looks_like_the_end() {
     let node = node().app("trap-midway").start().await;
@@ -138,7 +138,7 @@ async fn a_guest_that_spins_after_the_head_is_stopped() {
     assert_eq!(node.heard().ends(1).await[0].outcome, Outcome::CutShort("rimward.guest.cpu"));
 }
 
-/// G16.
+/// G16: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_reply_that_stalls_is_cut_short_after_its_idle_time() {
     let node = node().app(app("stalls").limits(r#"stream-idle = "50ms""#)).start().await;
@@ -148,7 +148,7 @@ async fn a_reply_that_stalls_is_cut_short_after_its_idle_time() {
     node.is_idle().await;
 }
 
-/// G16.
+/// G16: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_reply_that_drips_for_ever_is_cut_short_at_its_longest_time() {
     let drips = app("drips").limits(r#"stream-idle = "10s", stream-max = "60ms""#);
@@ -157,7 +157,7 @@ async fn a_reply_that_drips_for_ever_is_cut_short_at_its_longest_time() {
     assert_eq!(node.heard().ends(1).await[0].outcome, Outcome::CutShort("rimward.guest.stream"));
 }
 
-/// G12, H13.
+/// G12, H13: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_client_that_goes_away_midway_ends_its_guest() {
     let node = node().app("stalls").start().await;
@@ -171,7 +171,7 @@ async fn a_client_that_goes_away_midway_ends_its_guest() {
     node.metric("rimward_requests_total", "status=abandoned").is(2.0).await;
 }
 
-/// G12, H13.
+/// G12, H13: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_client_that_goes_away_before_the_reply_ends_its_guest() {
     let node = node().app("sleep").start().await;
@@ -284,7 +284,7 @@ async fn a_client_waits_for_a_guest_that_does_not_read() {
     call.abort();
 }
 
-/// G17.
+/// G17: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_guest_may_answer_without_reading_the_request() {
     let node = node().app("hello").start().await;
@@ -346,7 +346,7 @@ async fn waiting_for_the_client_is_not_the_functions_time() {
     call.await.unwrap().is(200).says("11 bytes {}\n");
 }
 
-/// G26.
+/// G26: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_guest_may_finish_its_work_after_the_reply() {
     let node = node().app("lingers").start().await;
@@ -355,7 +355,7 @@ async fn a_guest_may_finish_its_work_after_the_reply() {
     assert_eq!(node.heard().ends(1).await[0].outcome, Outcome::Answered);
 }
 
-/// G26.
+/// G26: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_guest_that_lingers_for_ever_is_ended_after_a_while() {
     let node = node().app("lingers").start().await;

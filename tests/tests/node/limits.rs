@@ -18,7 +18,7 @@ async fn check_fails(app: impl Into<App>, path: &str, status: u16, code: &'stati
     ended
 }
 
-/// G1.
+/// G1: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_trap_before_the_response_is_told_to_the_caller_and_explained_to_the_operator() {
     let ended = check_fails("trap", "", 500, "rimward.guest.trap").await;
@@ -26,7 +26,7 @@ async fn a_trap_before_the_response_is_told_to_the_caller_and_explained_to_the_o
     assert!(cause.contains("unreachable"), "{cause}");
 }
 
-/// G2.
+/// G2: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_guest_that_returns_without_a_response_is_told_apart_from_a_trap() {
     check_fails("no-response", "", 500, "rimward.guest.no-response").await;
@@ -59,14 +59,14 @@ fn check_cpu(ended: &Ended, budget_ms: u64, slack_ms: u64) {
 
 const CPU: &str = r#"cpu = "100ms", wall = "30s""#;
 
-/// G4.
+/// G4: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_busy_loop_is_stopped_at_its_cpu_budget() {
     let ended = check_fails(app("spin").limits(CPU), "", 504, "rimward.guest.cpu").await;
     check_cpu(&ended, 100, 50);
 }
 
-/// G6.
+/// G6: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_loop_that_yields_on_every_round_is_stopped_all_the_same() {
     let spin = app("spin").limits(r#"cpu = "20ms", wall = "30s""#).with(r#"config = {}"#);
@@ -74,21 +74,21 @@ async fn a_loop_that_yields_on_every_round_is_stopped_all_the_same() {
     check_cpu(&ended, 20, 50);
 }
 
-/// G5.
+/// G5: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn start_spin_is_stopped_while_it_is_instantiated() {
     let ended = check_fails(app("start-spin").limits(CPU), "", 504, "rimward.guest.cpu").await;
     check_cpu(&ended, 100, 50);
 }
 
-/// G5.
+/// G5: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn realloc_spin_is_stopped_while_the_host_writes_into_it() {
     let ended = check_fails(app("realloc-spin").limits(CPU), "", 504, "rimward.guest.cpu").await;
     check_cpu(&ended, 100, 50);
 }
 
-/// G7.
+/// G7: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn fills_of_memory_are_stopped_between_two_of_them() {
     let ended = check_fails(app("fills").limits(CPU), "", 504, "rimward.guest.cpu").await;
@@ -128,7 +128,7 @@ async fn a_guest_that_answers_within_its_wall_limit_is_not_ended() {
     node.get("/30").await.is(200).says("slept\n");
 }
 
-/// G8.
+/// G8: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_memory_bomb_is_refused_and_counted() {
     let bomb = app("memory-bomb").limits(r#"memory = "8MiB""#);
@@ -136,7 +136,7 @@ async fn a_memory_bomb_is_refused_and_counted() {
     assert!((4 << 20..=8 << 20).contains(&ended.memory_bytes), "{}", ended.memory_bytes);
 }
 
-/// G8.
+/// G8: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_guest_grows_to_its_limit_and_not_a_page_further() {
     let node = node().app(app("grows").limits(r#"memory = "4MiB""#)).start().await;
@@ -147,13 +147,13 @@ async fn a_guest_grows_to_its_limit_and_not_a_page_further() {
     assert!(ended[1].memory_bytes < 4 << 20);
 }
 
-/// G9.
+/// G9: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_table_bomb_is_refused_and_counted() {
     check_fails("table-bomb", "", 500, "rimward.guest.memory").await;
 }
 
-/// G10.
+/// G10: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_guest_that_recurses_without_end_traps() {
     let ended = check_fails("recurses", "", 500, "rimward.guest.trap").await;
@@ -169,7 +169,7 @@ async fn a_guest_that_recurses_into_host_calls_traps_too() {
     assert!(cause.contains("call stack exhausted"), "{cause}");
 }
 
-/// G13.
+/// G13: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn handles_are_held_up_to_the_limit_and_no_further() {
     let node = node().app("handles").start().await;
@@ -181,7 +181,7 @@ async fn handles_are_held_up_to_the_limit_and_no_further() {
     node.get(&format!("/{}", max + 1)).await.code("rimward.guest.trap");
 }
 
-/// G14.
+/// G14: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_big_call_hands_over_up_to_the_limit_and_no_more() {
     let node = node().app("big-call").start().await;
@@ -210,7 +210,7 @@ async fn memory_scan_finds_nothing_of_earlier_guests() {
 mod heavy {
     use super::*;
 
-    /// G15.
+    /// G15: of `wasi:http` 0.2; both versions are in `tests/hostile`.
     #[tokio::test]
     async fn a_caller_waits_at_most_50_ms_longer_than_the_wall_limit() {
         let node = node().app(app("sleep").limits(r#"wall = "300ms""#)).start().await;
@@ -221,7 +221,7 @@ mod heavy {
         }
     }
 
-    /// G4.
+    /// G4: of `wasi:http` 0.2; both versions are in `tests/hostile`.
     #[tokio::test]
     async fn a_caller_of_a_busy_loop_is_answered_within_its_wall_limit_too() {
         let node = node().app(app("spin").limits(r#"cpu = "10s", wall = "300ms""#)).start().await;

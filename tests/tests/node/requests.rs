@@ -73,7 +73,7 @@ async fn hop_by_hop_fields_do_not_reach_the_guest() {
     }
 }
 
-/// G19.
+/// G19: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn a_guest_sets_headers_but_not_those_of_the_connection() {
     let node = node().app("sets-header").start().await;

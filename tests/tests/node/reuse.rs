@@ -8,7 +8,7 @@ fn one_core() -> NodeBuilder {
     node().file(|file| file.node.cores = NonZeroU32::new(1))
 }
 
-/// G27.
+/// G27: of `wasi:http` 0.2; both versions are in `tests/hostile`.
 #[tokio::test]
 async fn every_request_has_a_fresh_instance_by_default() {
     let node = one_core().app("counts").start().await;
