@@ -1,9 +1,10 @@
 //! The operations of the admin API. Each handler takes who asks, does one thing, and answers with a resource or a
 //! [`Problem`]. The OpenAPI document is made from these very handlers.
 
+use crate::control::{Control, NoAnswer};
 use crate::identity::Identity;
 use crate::limits::{BODY_BYTES, DRAIN_DEFAULT, DRAIN_MAX};
-use crate::resource::{Drain, DrainState, Functions, Problem, Status};
+use crate::resource::{Drain, DrainState, Functions, Problem, Reload, Restart, Status};
 use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -33,7 +34,12 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
     let (router, _) = described().split_for_parts();
     router
         .fallback(|| async {
-            Refusal(StatusCode::NOT_FOUND, "rimward.admin.no-such-resource", "there is no such resource")
+            Refusal(
+                StatusCode::NOT_FOUND,
+                "rimward.admin.no-such-resource",
+                "there is no such resource",
+                None,
+            )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(node)
@@ -44,6 +50,8 @@ fn described() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(status))
         .routes(routes!(functions))
         .routes(routes!(drain))
+        .routes(routes!(reload))
+        .routes(routes!(restart))
 }
 
 /// What the node is doing, and its apps.
@@ -86,6 +94,7 @@ async fn drain(
         StatusCode::BAD_REQUEST,
         "rimward.admin.bad-query",
         "`within-s` is a number of seconds, at most 300",
+        None,
     );
     let Ok(Query(DrainQuery { within_s })) = query else { return Err(bad) };
     let within = within_s.map_or(DRAIN_DEFAULT, Duration::from_secs);
@@ -99,13 +108,71 @@ async fn drain(
     }))
 }
 
+/// Reads the node's settings again, as SIGHUP does: all of them are taken over, or none.
+#[utoipa::path(post, path = "/v1/reload", tag = "node", responses(
+    (status = 200, description = "The settings are in force", body = Reload),
+    (status = 422, description = "Nothing was changed", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The node takes no such request now", body = Problem, content_type = "application/problem+json"),
+))]
+async fn reload(
+    Extension(control): Extension<Control>,
+    Extension(who): Extension<Identity>,
+) -> Result<Json<Reload>, Refusal> {
+    tracing::info!(?who, "a reload was asked for");
+    control
+        .reload()
+        .await
+        .map(|done| Json(done.into()))
+        .map_err(|why| no_answer(why, "rimward.admin.not-reloaded", "nothing was changed"))
+}
+
+/// Restarts the node in place, on the program that is now where this one was started from, as SIGUSR2 does. No connection
+/// is refused meanwhile.
+#[utoipa::path(post, path = "/v1/restart", tag = "node", responses(
+    (status = 200, description = "The node restarts", body = Restart),
+    (status = 422, description = "The new program or the settings cannot be used; the node goes on", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The node takes no such request now", body = Problem, content_type = "application/problem+json"),
+))]
+async fn restart(
+    Extension(control): Extension<Control>,
+    Extension(who): Extension<Identity>,
+) -> Result<Json<Restart>, Refusal> {
+    tracing::info!(?who, "a restart was asked for");
+    control
+        .restart()
+        .await
+        .map(|()| Json(Restart { restarts: true }))
+        .map_err(|why| no_answer(why, "rimward.admin.not-restarted", "the node goes on as it was"))
+}
+
+fn no_answer(why: NoAnswer, code: &'static str, title: &'static str) -> Refusal {
+    match why {
+        NoAnswer::Failed(detail) => {
+            Refusal(StatusCode::UNPROCESSABLE_ENTITY, code, title, None).because(detail)
+        }
+        NoAnswer::NotTaken => Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "rimward.admin.not-now",
+            "the node takes no such request now: it starts, stops, or is not `rimward serve`",
+            None,
+        ),
+    }
+}
+
 /// A request that was not carried out.
-struct Refusal(StatusCode, &'static str, &'static str);
+struct Refusal(StatusCode, &'static str, &'static str, Option<String>);
+
+impl Refusal {
+    fn because(self, detail: String) -> Self {
+        Self(self.0, self.1, self.2, Some(detail))
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let Self(status, code, title) = self;
-        let problem = Problem { title: title.to_owned(), status: status.as_u16(), code: code.to_owned() };
+        let Self(status, code, title, detail) = self;
+        let problem =
+            Problem { title: title.to_owned(), status: status.as_u16(), code: code.to_owned(), detail };
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         (status, kind, Json(problem)).into_response()
     }

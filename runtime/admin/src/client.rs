@@ -1,7 +1,7 @@
 //! The other end of the socket, for programs on the same machine. One connection for each call: calls are rare.
 
-use crate::limits::{DRAIN_MAX, REPLY_BYTES, REPLY_TIME};
-use crate::resource::{Drain, Functions, Problem, Status};
+use crate::limits::{DRAIN_MAX, RELOAD_TIME, REPLY_BYTES, REPLY_TIME};
+use crate::resource::{Drain, Functions, Problem, Reload, Restart, Status};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -37,11 +37,15 @@ pub enum ClientError {
     #[error("the node did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// The node refused.
-    #[error("the node refused: {} ({})", .0.title, .0.code)]
+    #[error("the node refused: {} ({}){}", .0.title, .0.code, detail(.0))]
     Refused(Problem),
     /// The reply is of another version.
     #[error("the node's reply is not understood: is it of another version?")]
     Reply(#[source] serde_json::Error),
+}
+
+fn detail(problem: &Problem) -> String {
+    problem.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default()
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -79,6 +83,16 @@ impl Client {
     pub async fn drain(&self, within: Duration) -> Result<Drain, ClientError> {
         let path = format!("/v1/drain?within-s={}", within.as_secs());
         self.call(Method::POST, &path, DRAIN_MAX + REPLY_TIME).await
+    }
+
+    /// Has the node read its settings again.
+    pub async fn reload(&self) -> Result<Reload, ClientError> {
+        self.call(Method::POST, "/v1/reload", RELOAD_TIME).await
+    }
+
+    /// Has the node restart in place. Returns when it has agreed.
+    pub async fn restart(&self) -> Result<Restart, ClientError> {
+        self.call(Method::POST, "/v1/restart", RELOAD_TIME).await
     }
 
     async fn call<T: DeserializeOwned>(

@@ -6,6 +6,7 @@
 
 mod api;
 mod client;
+mod control;
 mod identity;
 pub mod limits;
 mod resource;
@@ -13,6 +14,10 @@ mod server;
 
 pub use api::openapi;
 pub use client::{Client, ClientError};
+pub use control::{Ask, Control, control};
 pub use identity::Identity;
-pub use resource::{Addresses, App, Drain, DrainState, Function, Functions, NodeState, Problem, Status};
+pub use resource::{
+    Addresses, App, Drain, DrainState, Function, Functions, LastReload, NodeState, Problem, Reload, Restart,
+    Status,
+};
 pub use server::{ServeError, Server, serve};

@@ -8,6 +8,12 @@ pub const CONNECTIONS: usize = 32;
 /// How long a client may take to send the head of a request.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
+/// Reloads and restarts that were asked for and wait: each is carried out alone.
+pub const ASKS_WAITING: usize = 4;
+
+/// How long a client waits for a reload: components may have to be compiled.
+pub const RELOAD_TIME: Duration = Duration::from_secs(590);
+
 /// How long one connection may last. The longest answer is a drain.
 pub const CONNECTION_TIME: Duration = Duration::from_secs(600);
 

@@ -29,8 +29,37 @@ pub struct Status {
     /// Instances that the pool holds; absent where every instance gets memory of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_slots: Option<u32>,
+    /// What came of the last reload; absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reload: Option<LastReload>,
     /// The apps, by tenant and name.
     pub apps: Vec<App>,
+}
+
+/// What came of a reload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LastReload {
+    /// Why nothing was changed; absent where all was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What a reload changed, by tenant and app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reload {
+    /// Apps that are new, or run on another revision, other settings or other secrets.
+    pub installed: Vec<String>,
+    /// Apps that stay as they were.
+    pub kept: Vec<String>,
+    /// Apps that are no longer listed.
+    pub retired: Vec<String>,
+}
+
+/// A restart that was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Restart {
+    /// The node restarts when open requests have their replies.
+    pub restarts: bool,
 }
 
 /// What a node is doing.
@@ -134,6 +163,16 @@ pub struct Problem {
     pub status: u16,
     /// Stable, for programs.
     pub code: String,
+    /// What exactly is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl From<rimward_node::Reloaded> for Reload {
+    fn from(done: rimward_node::Reloaded) -> Self {
+        let rimward_node::Reloaded { installed, kept, retired } = done;
+        Self { installed, kept, retired }
+    }
 }
 
 impl From<rimward_node::Status> for Status {
@@ -150,6 +189,7 @@ impl From<rimward_node::Status> for Status {
             waiting: status.waiting,
             connections: status.connections,
             pool_slots: status.pool_slots,
+            last_reload: status.last_reload.map(|last| LastReload { problem: last.problem }),
             apps: status.apps.into_iter().map(App::from).collect(),
         }
     }

@@ -2,6 +2,7 @@
 //! it, and removed at the end.
 
 use crate::api::router;
+use crate::control::Control;
 use crate::identity::Identity;
 use crate::limits::{CONNECTION_TIME, CONNECTIONS, HEAD_TIME};
 use axum::Router;
@@ -41,10 +42,10 @@ pub enum ServeError {
     },
 }
 
-/// Serves the admin API of `node` on `socket`, on the current runtime.
-pub fn serve(node: Arc<Node>, socket: &Path) -> Result<Server, ServeError> {
+/// Serves the admin API of `node` on `socket`, on the current runtime. What only the program can do goes to `control`.
+pub fn serve(node: Arc<Node>, socket: &Path, control: Control) -> Result<Server, ServeError> {
     let listener = listen(socket)?;
-    let task = tokio::spawn(accept(listener, router(node))).abort_handle();
+    let task = tokio::spawn(accept(listener, router(node).layer(axum::Extension(control)))).abort_handle();
     Ok(Server { socket: socket.to_owned(), task })
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use rimward_admin::{Client, ClientError, DrainState, NodeState, ServeError, openapi, serve};
+use rimward_admin::{Client, ClientError, DrainState, NodeState, ServeError, control, openapi, serve};
 use rimward_node::{Node, Options, Profile, Silent, StateChoice};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -23,6 +23,7 @@ fn node(folder: &Path) -> Arc<Node> {
         state: StateChoice::Memory,
         compiler: None,
         observer: Arc::new(Silent),
+        given: Vec::new(),
     };
     Arc::new(Node::start(options).unwrap())
 }
@@ -41,7 +42,7 @@ async fn with_node<T>(test: impl AsyncFnOnce(Arc<Node>, &Path) -> T) -> T {
 async fn a_node_tells_its_status_and_drains_over_its_socket() {
     with_node(async |node, folder| {
         let socket = folder.join("admin.sock");
-        let server = serve(node.clone(), &socket).unwrap();
+        let server = serve(node.clone(), &socket, control().0).unwrap();
         assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
         let client = Client::new(&socket);
         let status = client.status().await.unwrap();
@@ -63,8 +64,8 @@ async fn a_socket_that_is_in_use_is_refused_and_one_that_was_left_behind_is_repl
     with_node(async |node, folder| {
         let socket = folder.join("admin.sock");
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-        let server = serve(node.clone(), &socket).unwrap();
-        assert!(matches!(serve(node.clone(), &socket), Err(ServeError::Taken(_))));
+        let server = serve(node.clone(), &socket, control().0).unwrap();
+        assert!(matches!(serve(node.clone(), &socket, control().0), Err(ServeError::Taken(_))));
         drop(server);
     })
     .await;

@@ -14,6 +14,8 @@ mod doctor;
 mod invoke;
 #[cfg(feature = "compile")]
 mod new;
+mod reload;
+mod restart;
 mod serve;
 mod status;
 #[cfg(feature = "compile")]
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Invoke(invoke::Arguments),
     Serve(serve::Arguments),
     Status(status::Arguments),
+    Reload(reload::Arguments),
+    Restart(restart::Arguments),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
     #[cfg(feature = "compile")]
@@ -69,6 +73,8 @@ impl Command {
             Self::Invoke(arguments) => invoke::run(&arguments, format),
             Self::Serve(arguments) => serve::run(arguments, format),
             Self::Status(arguments) => status::run(&arguments, format),
+            Self::Reload(arguments) => reload::run(&arguments, format),
+            Self::Restart(arguments) => restart::run(&arguments, format),
             Self::Doctor(arguments) => doctor::run(&arguments, format),
             Self::Completions(arguments) => completions::run(&arguments),
             #[cfg(feature = "compile")]

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// How long open requests may take after the first request to stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 
+/// How long the new program may take to look at the settings before a restart in place.
+pub(crate) const RESTART_CHECK: Duration = Duration::from_secs(30);
+
 /// Log lines that wait to be written. A terminal or a pipe that nobody reads must not stop requests: further lines are
 /// dropped and counted.
 pub(crate) const LINES_WAITING: usize = 4096;

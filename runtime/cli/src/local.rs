@@ -5,7 +5,7 @@ use crate::limits::ONE_SHOT_CONCURRENCY;
 use crate::{app, print};
 use anyhow::Result;
 use rimward_manifest::{App, Bind, Name, NodeFile, Secret, limits};
-use rimward_node::{InstallError, Node, Observer, Options, Placement, Profile, StateChoice};
+use rimward_node::{GivenSocket, InstallError, Node, Observer, Options, Placement, Profile, StateChoice};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +19,10 @@ pub(crate) fn start(
     profile: Profile,
     state: StateChoice,
     observer: Arc<dyn Observer>,
+    given: Vec<GivenSocket>,
 ) -> Result<Node> {
     let compiler = crate::compiler::child(&file.compile, file.node.confine);
-    let options = Options { file, profile, state, compiler, observer };
+    let options = Options { file, profile, state, compiler, observer, given };
     Ok(Node::start(options)?)
 }
 

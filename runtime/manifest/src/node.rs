@@ -4,6 +4,7 @@
 //! [`NodeFile::default`] holds. A setting is taken from the command line, then `RIMWARD_*`
 //! ([`NodeFile::with_environment`]), then the file, then the default.
 
+mod changes;
 mod environment;
 mod walk;
 
@@ -349,6 +350,11 @@ impl NodeFile {
             environment::set(&mut self, name.as_ref(), value.as_ref())?;
         }
         Ok(self)
+    }
+
+    /// The keys that `after` changes and that a running node cannot take over.
+    pub fn needs_restart(&self, after: &Self) -> Vec<String> {
+        changes::needs_restart(self, after)
     }
 
     /// The secret `name` of the tenant. No tenant has another's secrets.

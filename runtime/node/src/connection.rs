@@ -9,14 +9,14 @@ use crate::inspect::Fault;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_IDLE,
     H2_LOCAL_RESETS, H2_PENDING_RESETS, H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS,
-    HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME, HEADERS_MAX, STREAMS_AHEAD,
+    HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME, HEADERS_MAX, LAST_REQUEST_TIME, STREAMS_AHEAD,
 };
 use crate::metrics::RefusedFor;
 use crate::node::Shared;
 use crate::patience::Patience;
 use crate::wellformed;
 use http::header::CONNECTION;
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,7 +26,9 @@ use rustls::ServerConfig;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -44,6 +46,7 @@ pub(crate) struct Handed {
     stream: std::net::TcpStream,
     transport: Transport,
     place: Place,
+    counted: Counted,
 }
 
 /// A connection's place among those that the node has open.
@@ -68,9 +71,9 @@ impl Drop for Place {
 
 /// Serves what other cores hand over, until they are gone.
 pub(crate) async fn receive(core: Arc<Core>, mut handed: mpsc::UnboundedReceiver<Handed>) {
-    while let Some(Handed { stream, transport, place }) = handed.recv().await {
+    while let Some(Handed { stream, transport, place, counted }) = handed.recv().await {
         match TcpStream::from_std(stream) {
-            Ok(stream) => serve_on(&core, stream, transport, place),
+            Ok(stream) => serve_on(&core, stream, transport, place, counted),
             Err(error) => tracing::warn!(%error, "a connection was lost on its way to another core"),
         }
     }
@@ -79,18 +82,22 @@ pub(crate) async fn receive(core: Arc<Core>, mut handed: mpsc::UnboundedReceiver
 /// Accepts connections until the node drains. The socket is closed then, so that clients go elsewhere.
 pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Transport) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let _accepting = Accepting::begin(&core.node);
     let mut draining = core.node.drain.subscribe();
     let mut failing = false;
+    let mut open = core.node.open.subscribe();
+    tokio::select! {
+        biased;
+        () = drained(&mut draining) => return Ok(()),
+        // The sender is the node's.
+        _ = open.wait_for(|open| *open) => {}
+    }
     loop {
-        let accepted = tokio::select! {
-            biased;
-            () = drained(&mut draining) => return Ok(()),
-            accepted = accept_one(&core.node, &listener) => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
+        match accept_one(&core, &listener, &mut draining).await {
+            Ok(None) => return Ok(()),
+            Ok(Some((stream, place, counted))) => {
                 failing = false;
-                place_connection(&core, stream, transport.clone(), place);
+                place_connection(&core, stream, transport.clone(), place, counted);
             }
             Err(error) => {
                 core.node.metrics.accept_failures.inc();
@@ -105,21 +112,30 @@ pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Tr
 }
 
 /// One connection with a place. Over the node's limit it waits for one, and what comes after it stays in the kernel's
-/// queue. Over its address's limit it is closed: others must not wait for that.
+/// queue. Over its address's limit it is closed: others must not wait for that. None when the node drains; what was
+/// accepted by then is served.
 async fn accept_one(
-    node: &Arc<Shared>,
+    core: &Core,
     listener: &tokio::net::TcpListener,
-) -> io::Result<(TcpStream, Place)> {
+    draining: &mut watch::Receiver<bool>,
+) -> io::Result<Option<(TcpStream, Place, Counted)>> {
+    let node = &core.node;
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            () = drained(draining) => return Ok(None),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, client)) => {
                 let Some(address) = node.crowd.enter(client.ip()) else {
                     node.metrics.connection_refused(RefusedFor::Address);
                     tracing::debug!(%client, "a client has as many connections as it may");
                     continue;
                 };
+                let counted = Counted::on(core.load());
                 let permit = node.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
-                return Ok((stream, Place::take(node, permit, address)));
+                return Ok(Some((stream, Place::take(node, permit, address), counted)));
             }
             // The client left between its handshake and now.
             Err(error)
@@ -133,30 +149,35 @@ async fn accept_one(
 }
 
 /// Here, or on the core with the fewest connections if this one is well ahead of it.
-fn place_connection(core: &Arc<Core>, stream: TcpStream, transport: Transport, place: Place) {
+fn place_connection(
+    core: &Arc<Core>,
+    stream: TcpStream,
+    transport: Transport,
+    place: Place,
+    counted: Counted,
+) {
     let cores = core.node.cores();
     let connections = |load: &Load| load.connections.load(Relaxed);
-    let ours = connections(core.load());
+    // Without this one, which is counted already.
+    let ours = connections(core.load()) - 1;
     let least = cores
         .iter()
         .min_by_key(|other| connections(&other.load))
         .filter(|other| connections(&other.load) + CONNECTIONS_AHEAD <= ours);
-    let Some(other) = least else { return serve_on(core, stream, transport, place) };
+    let Some(other) = least else { return serve_on(core, stream, transport, place, counted) };
     match stream.into_std() {
         Ok(stream) => {
             // The core is gone only when the node is stopping.
-            let _ = other.handed.send(Handed { stream, transport, place });
+            let _ = other.handed.send(Handed { stream, transport, place, counted: Counted::on(&other.load) });
         }
         Err(error) => tracing::warn!(%error, "a connection was lost on its way to another core"),
     }
 }
 
-fn serve_on(core: &Arc<Core>, stream: TcpStream, transport: Transport, place: Place) {
+fn serve_on(core: &Arc<Core>, stream: TcpStream, transport: Transport, place: Place, counted: Counted) {
     let core = core.clone();
     // Failing, it is slower, not wrong.
     let _ = stream.set_nodelay(true);
-    core.load().connections.fetch_add(1, Relaxed);
-    let counted = Counted(core.load().clone());
     tokio::spawn(async move {
         let _held = (counted, place);
         match transport {
@@ -191,11 +212,35 @@ async fn handshake(
     None
 }
 
+/// An open connection, on the core that has it or will.
 struct Counted(Arc<Load>);
+
+impl Counted {
+    fn on(load: &Arc<Load>) -> Self {
+        load.connections.fetch_add(1, SeqCst);
+        Self(load.clone())
+    }
+}
+
+/// A task that accepts connections. Its end says that what it accepted is counted.
+struct Accepting(Arc<Shared>);
+
+impl Accepting {
+    fn begin(node: &Arc<Shared>) -> Self {
+        node.accepting.fetch_add(1, SeqCst);
+        Self(node.clone())
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.fetch_sub(1, SeqCst);
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
+        self.0.connections.fetch_sub(1, SeqCst);
     }
 }
 
@@ -208,9 +253,14 @@ pub(crate) async fn serve(
 ) {
     let builder = builder(core);
     let conversation = Arc::<Conversation>::default();
+    // HTTP/2 has a way to say that a request was not looked at, HTTP/1.1 has none.
+    let may_be_unsure = AtomicBool::new(true);
     let service = service_fn(|request: Request<Incoming>| {
         let core = core.clone();
         let http1 = request.version() != Version::HTTP_2;
+        if !http1 {
+            may_be_unsure.store(false, Relaxed);
+        }
         let answering = conversation.answer();
         async move {
             if !http1 && wellformed::breaks_http2(&request) {
@@ -218,6 +268,9 @@ pub(crate) async fn serve(
             }
             let http10 = request.version() == Version::HTTP_10;
             let mut reply = answer_somewhere(&core, request, scheme).await;
+            if http1 && core.node.draining.load(Relaxed) {
+                reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             if http10 && reply.headers().contains_key(CONNECTION) {
                 // Otherwise hyper adds that it stays open.
                 *reply.version_mut() = Version::HTTP_10;
@@ -233,8 +286,14 @@ pub(crate) async fn serve(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = ended_from_here(&mut draining, &conversation) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            let wait = if may_be_unsure.load(Relaxed) { LAST_REQUEST_TIME } else { Duration::ZERO };
+            match tokio::time::timeout(wait, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     let refused_by_hyper = || {

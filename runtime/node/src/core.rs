@@ -1,6 +1,7 @@
 //! One core: a runtime on one thread, its listening sockets, its connections, and what it does not share with others.
 
 use crate::node::Shared;
+use arc_swap::ArcSwap;
 use rimward_manifest::Name;
 use rimward_upstream::Client;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ pub(crate) struct Core {
     pub(crate) node: Arc<Shared>,
     pub(crate) runtime: Handle,
     /// The way out for each tenant: connections are not shared between tenants.
-    clients: BTreeMap<Name, Arc<Client>>,
+    clients: ArcSwap<BTreeMap<Name, Arc<Client>>>,
     load: Arc<Load>,
 }
 
@@ -32,21 +33,26 @@ impl Core {
         node: Arc<Shared>,
         load: Arc<Load>,
     ) -> Result<Self, rimward_upstream::ClientError> {
-        let clients = node.tenants.keys().map(|tenant| {
-            let client = Client::new(node.client_config.clone())?;
-            Ok((tenant.clone(), Arc::new(client)))
-        });
-        Ok(Self {
-            index,
-            clients: clients.collect::<Result<_, _>>()?,
-            node,
-            runtime: Handle::current(),
-            load,
-        })
+        let core = Self { index, clients: ArcSwap::default(), node, runtime: Handle::current(), load };
+        let tenants: Vec<_> = core.node.settings.load().tenants.keys().cloned().collect();
+        core.open_clients(&tenants)?;
+        Ok(core)
+    }
+
+    /// Makes the way out for tenants that are new. On the core's own runtime, as [`Core::new`].
+    pub(crate) fn open_clients(&self, tenants: &[Name]) -> Result<(), rimward_upstream::ClientError> {
+        let mut clients = BTreeMap::clone(&self.clients.load());
+        for tenant in tenants {
+            if !clients.contains_key(tenant) {
+                clients.insert(tenant.clone(), Arc::new(Client::new(self.node.client_config.clone())?));
+            }
+        }
+        self.clients.store(Arc::new(clients));
+        Ok(())
     }
 
     pub(crate) fn client(&self, tenant: &Name) -> Arc<Client> {
-        self.clients.get(tenant).expect("a function belongs to a tenant of the node").clone()
+        self.clients.load().get(tenant).expect("a function belongs to a tenant of the node").clone()
     }
 
     pub(crate) fn load(&self) -> &Arc<Load> {

@@ -10,7 +10,7 @@ pub use error::InstallError;
 
 use crate::FunctionId;
 use crate::invoke::Siblings;
-use crate::node::Shared;
+use crate::node::{Apps, Placed, Settings, Shared};
 use crate::revision::{Deployed, FunctionLogs, Revision, Warm};
 use crate::routes::Routes;
 use crate::secrets;
@@ -57,6 +57,7 @@ pub struct Installed {
 /// Everything that an installation works with.
 struct Install<'a> {
     node: &'a Arc<Shared>,
+    settings: &'a Settings,
     bundle: &'a Bundle,
     placement: &'a Placement,
     tenant: &'a Tenant,
@@ -69,17 +70,52 @@ pub(crate) async fn install(
     bundle: Bundle,
     placement: Placement,
 ) -> Result<Installed, InstallError> {
+    let settings = node.settings.load_full();
+    let prepared = prepare(node, &settings, bundle, placement).await?;
+    let swapping = Instant::now();
+    let mut next = node.apps().clone();
+    let replaced = next.insert(prepared.key.clone(), prepared.placed.clone()).map(|old| old.revision);
+    swap(node, &settings, next, Some(&prepared.key))?;
+    let revision = &prepared.placed.revision;
+    Ok(Installed {
+        revision: revision.digest.to_string(),
+        replaced: replaced.map(|old| old.digest.to_string()),
+        routes: revision.routes.clone(),
+        compiled: prepared.compiled,
+        prepare: prepared.took,
+        swap: swapping.elapsed(),
+        private_origins: prepared.private_origins,
+    })
+}
+
+/// An app that could serve now.
+pub(crate) struct Prepared {
+    pub(crate) key: (Name, Name),
+    pub(crate) placed: Placed,
+    pub(crate) compiled: usize,
+    private_origins: Vec<String>,
+    took: Duration,
+}
+
+/// All of an installation but the swap.
+pub(crate) async fn prepare(
+    node: &Arc<Shared>,
+    settings: &Settings,
+    bundle: Bundle,
+    placement: Placement,
+) -> Result<Prepared, InstallError> {
     let started = Instant::now();
-    let tenant = node
+    let tenant = settings
         .tenants
         .get(&placement.tenant)
         .ok_or_else(|| InstallError::NoTenant(placement.tenant.clone()))?;
     let mut install = Install {
         node,
+        settings,
         bundle: &bundle,
         placement: &placement,
         tenant,
-        secrets: read_secrets(node, &bundle.app, &placement)?,
+        secrets: read_secrets(settings, &bundle.app, &placement)?,
         private_origins: BTreeSet::new(),
     };
     let limits = install.limits()?;
@@ -105,16 +141,15 @@ pub(crate) async fn install(
         functions,
         routes: bundle.app.http.iter().map(route_text).collect(),
     });
-    let (prepare, swapping) = (started.elapsed(), Instant::now());
-    let replaced = install.swap(&revision)?;
-    Ok(Installed {
-        revision: revision.digest.to_string(),
-        replaced: replaced.map(|old| old.digest.to_string()),
-        routes: revision.routes.clone(),
+    let secrets = Arc::new(install.secrets);
+    let private_origins = install.private_origins.into_iter().collect();
+    let app = Arc::new(bundle.app.clone());
+    Ok(Prepared {
+        key: (placement.tenant, app.name.clone()),
+        placed: Placed { revision, app, bind: Arc::new(placement.bind), secrets },
         compiled,
-        prepare,
-        swap: swapping.elapsed(),
-        private_origins: install.private_origins.into_iter().collect(),
+        private_origins,
+        took: started.elapsed(),
     })
 }
 
@@ -126,8 +161,8 @@ fn route_text(trigger: &rimward_manifest::HttpTrigger) -> String {
 }
 
 /// The secrets that functions read and that upstream calls carry, by the app's word or by the node's.
-fn read_secrets(
-    node: &Shared,
+pub(crate) fn read_secrets(
+    settings: &Settings,
     app: &App,
     placement: &Placement,
 ) -> Result<BTreeMap<Name, String>, InstallError> {
@@ -139,7 +174,7 @@ fn read_secrets(
     let bound: Vec<_> = bound.collect();
     let carried = bound.iter().flat_map(rimward_manifest::Upstream::secrets);
     for name in app.functions.values().flat_map(|function| &function.secrets).chain(carried) {
-        let declared = node.file.secret(&placement.tenant, name);
+        let declared = settings.file.secret(&placement.tenant, name);
         let declared = declared.ok_or_else(|| InstallError::NoSecret { name: name.clone() })?;
         let value = secrets::read(declared);
         let value = value.map_err(|source| InstallError::Secret { name: name.clone(), source })?;
@@ -272,7 +307,7 @@ impl Install<'_> {
                 function.stores.iter().map(|name| (name.to_string(), stores[name].clone())).collect(),
             ),
             logging: logging::grant(logs, Some(limits.log_bytes_per_second), self.share().log_rate.clone()),
-            clocks: match self.node.file.node.exact_clocks {
+            clocks: match self.settings.file.node.exact_clocks {
                 true => Clocks::Exact,
                 false => Clocks::Coarse,
             },
@@ -281,7 +316,7 @@ impl Install<'_> {
 
     /// What the tenant's functions share.
     fn share(&self) -> &Arc<TenantShare> {
-        &self.node.tenant_shares[&self.placement.tenant]
+        &self.settings.tenant_shares[&self.placement.tenant]
     }
 
     fn id(&self, function: &Name) -> FunctionId {
@@ -324,59 +359,58 @@ impl Install<'_> {
             id,
         })
     }
+}
 
-    /// Replaces the snapshot: whole, or not at all.
-    fn swap(&self, revision: &Arc<Revision>) -> Result<Option<Arc<Revision>>, InstallError> {
-        let key = (self.placement.tenant.clone(), self.bundle.app.name.clone());
-        let mut apps = self.node.apps();
-        let mut next = apps.clone();
-        let entry =
-            crate::node::Placed { revision: revision.clone(), app: Arc::new(self.bundle.app.clone()) };
-        let replaced = next.insert(key.clone(), entry).map(|old| old.revision);
-        // The others first, so that a conflict is told as this app's.
-        let others = next.iter().filter(|(other, _)| **other != key);
-        let this = next.iter().filter(|(other, _)| **other == key);
-        let mut table = RouteTable::default();
-        for ((tenant, app), placed) in others.chain(this) {
-            self.insert_routes(&mut table, tenant, app, placed)?;
-        }
-        self.node.replace_routes(Routes::new(table));
-        *apps = next;
-        Ok(replaced)
+/// Replaces the snapshot: whole, or not at all. Conflicts are told as those of the app that is `new`.
+pub(crate) fn swap(
+    node: &Shared,
+    settings: &Settings,
+    next: Apps,
+    new: Option<&(Name, Name)>,
+) -> Result<(), InstallError> {
+    let others = next.iter().filter(|(key, _)| Some(*key) != new);
+    let this = next.iter().filter(|(key, _)| Some(*key) == new);
+    let mut table = RouteTable::default();
+    for ((tenant, app), placed) in others.chain(this) {
+        insert_routes(&settings.tenants[tenant], &mut table, tenant, app, placed)?;
     }
+    let mut apps = node.apps();
+    node.replace_routes(Routes::new(table));
+    *apps = next;
+    Ok(())
+}
 
-    fn insert_routes(
-        &self,
-        table: &mut RouteTable<Arc<Deployed>>,
-        tenant: &Name,
-        app: &Name,
-        placed: &crate::node::Placed,
-    ) -> Result<(), InstallError> {
-        let owned = &self.node.tenants[tenant].hosts;
-        for trigger in &placed.app.http {
-            let function = &placed.revision.functions[&trigger.function];
-            let hosts = match &trigger.host {
-                HostName::Any => owned.clone(),
-                host if owned.iter().any(|owned| owned.covers(host)) => vec![host.clone()],
-                _ => {
-                    return Err(InstallError::Host {
-                        route: route_text(trigger),
-                        tenant: tenant.clone(),
-                        hosts: owned.clone(),
-                    });
-                }
-            };
-            for host in &hosts {
-                table.insert(host, &trigger.route, function.clone()).map_err(|conflict| {
-                    InstallError::Conflict {
-                        app: app.clone(),
-                        route: conflict.route.to_string(),
-                        owner: conflict.owner.id.app.clone(),
-                        existing: conflict.existing.to_string(),
-                    }
-                })?;
+fn insert_routes(
+    declared: &Tenant,
+    table: &mut RouteTable<Arc<Deployed>>,
+    tenant: &Name,
+    app: &Name,
+    placed: &Placed,
+) -> Result<(), InstallError> {
+    let owned = &declared.hosts;
+    for trigger in &placed.app.http {
+        let function = &placed.revision.functions[&trigger.function];
+        let hosts = match &trigger.host {
+            HostName::Any => owned.clone(),
+            host if owned.iter().any(|owned| owned.covers(host)) => vec![host.clone()],
+            _ => {
+                return Err(InstallError::Host {
+                    route: route_text(trigger),
+                    tenant: tenant.clone(),
+                    hosts: owned.clone(),
+                });
             }
+        };
+        for host in &hosts {
+            table.insert(host, &trigger.route, function.clone()).map_err(|conflict| {
+                InstallError::Conflict {
+                    app: app.clone(),
+                    route: conflict.route.to_string(),
+                    owner: conflict.owner.id.app.clone(),
+                    existing: conflict.existing.to_string(),
+                }
+            })?;
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -31,6 +31,10 @@ pub const FAREWELL_TIME: Duration = Duration::from_secs(2);
 /// How long nothing may come meanwhile. Most clients close at once; a drain waits for the others.
 pub const FAREWELL_QUIET: Duration = Duration::from_millis(200);
 
+/// How long a draining node waits for the next request on an HTTP/1.1 connection that is open, to answer it and say that it
+/// was the last: a client that sends just when the node closes cannot know whether to send again.
+pub const LAST_REQUEST_TIME: Duration = Duration::from_millis(500);
+
 /// How long a TLS handshake may take.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 

@@ -18,6 +18,85 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
+/// A socket that listens already, opened by somebody else.
+#[derive(Debug)]
+pub struct GivenSocket {
+    /// What its giver calls it: a socket named `http`, `https` or `ops` serves that and nothing else.
+    pub name: String,
+    /// The socket.
+    pub listener: TcpListener,
+    /// What happens if the node does not listen on its address.
+    pub unwanted: Unwanted,
+}
+
+/// What becomes of a given socket that the node has no use for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwanted {
+    /// It is a mistake of the giver, and the node does not start.
+    Error,
+    /// It is closed: the settings have changed since it was opened.
+    Closed,
+}
+
+/// Given sockets that have not been taken yet.
+pub(crate) struct Given(Vec<GivenSocket>);
+
+const NAMES: [&str; 3] = ["http", "https", "ops"];
+
+impl Given {
+    pub(crate) fn new(sockets: Vec<GivenSocket>) -> Self {
+        Self(sockets)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those on `address` (any port where it asks for any): at least one for each of `cores`, and every one of them, because
+    /// connections wait in each. None where there is none.
+    pub(crate) fn take(
+        &mut self,
+        address: SocketAddr,
+        name: &str,
+        cores: usize,
+    ) -> Result<Option<(SocketAddr, Vec<TcpListener>)>, ListenError> {
+        let fits = |socket: &GivenSocket| {
+            let at = socket.listener.local_addr().ok()?;
+            let named = !NAMES.contains(&&*socket.name) || socket.name == name;
+            let same = at == address || (address.port() == 0 && at.ip() == address.ip());
+            (named && same).then_some(at)
+        };
+        let Some(bound) = self.0.iter().find_map(fits) else { return Ok(None) };
+        let (ours, others) =
+            std::mem::take(&mut self.0).into_iter().partition(|socket| fits(socket) == Some(bound));
+        self.0 = others;
+        let ours: Vec<GivenSocket> = ours;
+        let mut listeners: Vec<_> = ours.into_iter().map(|socket| socket.listener).collect();
+        let fail = |source| ListenError { address: bound, source };
+        for index in listeners.len()..cores {
+            let again = listeners[index % listeners.len()].try_clone().map_err(fail)?;
+            listeners.push(again);
+        }
+        listeners.iter().try_for_each(|listener| listener.set_nonblocking(true)).map_err(fail)?;
+        Ok(Some((bound, listeners)))
+    }
+
+    /// A socket that nobody took is one that clients wait on in vain.
+    pub(crate) fn all_taken(self) -> Result<(), ListenError> {
+        let left = self.0.iter().find(|socket| socket.unwanted == Unwanted::Error);
+        let address = left.and_then(|socket| socket.listener.local_addr().ok());
+        match address {
+            None => Ok(()),
+            Some(address) => Err(ListenError {
+                address,
+                source: io::Error::other(
+                    "its socket was handed to this process, and node.toml does not name the address: add it to `node.listen`, `tls.listen` or `ops.listen`, or take it out of the socket unit",
+                ),
+            }),
+        }
+    }
+}
+
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -100,6 +179,34 @@ mod tests {
         assert!(told(rustix::io::Errno::AFNOSUPPORT).contains("IPv6 is off"));
         assert!(told(rustix::io::Errno::MFILE).contains("ulimit -n"));
         assert!(told(rustix::io::Errno::ACCESS).contains("below 1024"));
+    }
+
+    fn given(name: &str, unwanted: Unwanted) -> (SocketAddr, Given) {
+        let listener = TcpListener::bind(ANY).unwrap();
+        let address = listener.local_addr().unwrap();
+        (address, Given::new(vec![GivenSocket { name: name.into(), listener, unwanted }]))
+    }
+
+    /// H19: a socket that is handed over is used on every core, for the address that it is on and for what its name says.
+    #[test]
+    fn a_given_socket_is_taken_by_address_and_name() {
+        let (address, mut sockets) = given("rimward.socket", Unwanted::Error);
+        let (bound, listeners) = sockets.take(address, "http", 3).unwrap().unwrap();
+        assert_eq!((bound, listeners.len()), (address, 3));
+        assert!(sockets.take(address, "http", 3).unwrap().is_none(), "it is taken once");
+        sockets.all_taken().unwrap();
+        let (address, mut sockets) = given("ops", Unwanted::Error);
+        assert!(sockets.take(address, "http", 1).unwrap().is_none());
+        assert!(sockets.take(ANY.parse().unwrap(), "ops", 1).unwrap().is_some());
+    }
+
+    /// H19: a socket that nobody asked for is a mistake, unless the settings changed since it was opened.
+    #[test]
+    fn a_given_socket_that_nobody_wants_is_told() {
+        let (address, sockets) = given("", Unwanted::Error);
+        let error = sockets.all_taken().unwrap_err();
+        assert_eq!(error.address, address);
+        assert!(given("", Unwanted::Closed).1.all_taken().is_ok());
     }
 
     /// H20.

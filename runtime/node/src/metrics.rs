@@ -103,6 +103,10 @@ pub(crate) struct Metrics {
     tenant_memory: Family<TenantLabels, Gauge>,
     tenant_running: Family<TenantLabels, Gauge>,
     tenant_waiting: Family<TenantLabels, Gauge>,
+    pub(crate) reloads: Counter,
+    pub(crate) reloads_failed: Counter,
+    /// 1 where the last reload failed, so that what runs is not what the file says.
+    pub(crate) reload_is_failed: Gauge,
 }
 
 /// One function's handles.
@@ -174,6 +178,9 @@ impl Metrics {
             tenant_memory: Family::default(),
             tenant_running: Family::default(),
             tenant_waiting: Family::default(),
+            reloads: Counter::default(),
+            reloads_failed: Counter::default(),
+            reload_is_failed: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -262,6 +269,17 @@ impl Metrics {
         );
         r.register("tenant_running", "Invocations of a tenant under way", self.tenant_running.clone());
         r.register("tenant_waiting", "Requests of a tenant that wait", self.tenant_waiting.clone());
+        r.register("reloads", "Reloads of the node's settings", self.reloads.clone());
+        r.register(
+            "reloads_failed",
+            "Reloads that changed nothing, because of a problem",
+            self.reloads_failed.clone(),
+        );
+        r.register(
+            "reload_is_failed",
+            "1 where the last reload failed, so that the node runs on the settings before it",
+            self.reload_is_failed.clone(),
+        );
     }
 
     pub(crate) fn function(&self, id: &FunctionId) -> FunctionMetrics {

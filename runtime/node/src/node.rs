@@ -12,12 +12,14 @@ use crate::core::{Core, Load};
 use crate::crowd::Crowd;
 use crate::install::{InstallError, Installed, Placement, install};
 use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
+use crate::listen::GivenSocket;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::revision::{Deployed, Revision, WarmRoom};
 use crate::routes::Routes;
-use crate::status::{AppStatus, FunctionStatus, NodeState, Status};
+use crate::status::{AppStatus, FunctionStatus, LastReload, NodeState, Status};
 use crate::tenants::TenantShare;
+use crate::tls::Certificates;
 use crate::{Addresses, FunctionId, answer};
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
@@ -25,12 +27,13 @@ use http_body_util::{BodyExt, Full, Limited};
 use rimward_bundle::Bundle;
 use rimward_capability::{Abi, ClientScheme, Linkers};
 use rimward_engine::{Budget, Compiler, Engine, Pooling};
-use rimward_manifest::{App, Name, NodeFile, Tenant};
+use rimward_manifest::{App, Bind, Name, NodeFile, Tenant};
 use rimward_store::Stores;
 use rimward_upstream::ClientConfig;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,6 +51,8 @@ pub struct Options {
     pub compiler: Option<Compiler>,
     /// Hears of requests and of what functions log.
     pub observer: Arc<dyn Observer>,
+    /// Sockets that listen already: of the service manager, or of the process that this one was before a restart.
+    pub given: Vec<GivenSocket>,
 }
 
 /// For whom a node runs.
@@ -83,21 +88,27 @@ pub enum Drained {
 
 /// A running node. Dropping it ends it at once; [`Node::drain`] lets open requests finish.
 pub struct Node {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     addresses: Addresses,
     threads: Mutex<Vec<JoinHandle<()>>>,
     stop: watch::Sender<bool>,
+    /// The listening sockets once more, so that they stay open when the cores let go of theirs.
+    sockets: Mutex<Vec<Kept>>,
 }
+
+/// A listening socket and what it serves: `http`, `https` or `ops`.
+pub type Kept = (&'static str, TcpListener);
 
 /// What all cores share.
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) linkers: Linkers,
+    /// As it was when the node started: for what a running node does not change.
     pub(crate) file: NodeFile,
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) profile: Profile,
     pub(crate) warm_room: Arc<WarmRoom>,
-    pub(crate) tenants: BTreeMap<Name, Tenant>,
-    pub(crate) tenant_shares: BTreeMap<Name, Arc<TenantShare>>,
     /// Memory of all live instances.
     pub(crate) memory: Arc<Budget>,
     pub(crate) admission: Admission,
@@ -113,22 +124,55 @@ pub(crate) struct Shared {
     pub(crate) client_config: ClientConfig,
     pub(crate) core_count: usize,
     pub(crate) drain: watch::Sender<bool>,
+    /// Whether it drains, for requests.
+    pub(crate) draining: AtomicBool,
+    /// Whether connections are accepted yet: on sockets that were given, clients wait until the apps are there.
+    pub(crate) open: watch::Sender<bool>,
+    /// Tasks that accept connections.
+    pub(crate) accepting: AtomicUsize,
     cores: OnceLock<Vec<CorePort>>,
     next_core: AtomicUsize,
     routes: ArcSwap<Routes>,
     apps: Mutex<Apps>,
+    /// One change at a time: an installation, or a reload.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    last_reload: Mutex<Option<LastReload>>,
     started: Instant,
     /// What is to be served from the start is there.
     loaded: AtomicBool,
 }
 
-type Apps = BTreeMap<(Name, Name), Placed>;
+pub(crate) type Apps = BTreeMap<(Name, Name), Placed>;
 
-/// An app that serves.
+/// An app that serves, and what it was made from.
 #[derive(Clone)]
 pub(crate) struct Placed {
     pub(crate) revision: Arc<Revision>,
     pub(crate) app: Arc<App>,
+    pub(crate) bind: Arc<Bind>,
+    /// The values of its secrets: a change of one makes a new revision of the running app.
+    pub(crate) secrets: Arc<BTreeMap<Name, String>>,
+}
+
+/// What the operator declares and may change while the node runs. Looked at when something is installed, never by requests.
+pub(crate) struct Settings {
+    pub(crate) file: NodeFile,
+    pub(crate) tenants: BTreeMap<Name, Tenant>,
+    pub(crate) tenant_shares: BTreeMap<Name, Arc<TenantShare>>,
+}
+
+impl Settings {
+    /// Of a file; tenants whose limits stay keep what they share `before`, and what they use of it.
+    pub(crate) fn of(file: NodeFile, memory: &Arc<Budget>, before: Option<&Self>) -> Self {
+        let share = |(name, tenant): (&Name, &Tenant)| {
+            let kept = before
+                .filter(|before| before.tenants.get(name).is_some_and(|old| old.limits == tenant.limits))
+                .and_then(|before| before.tenant_shares.get(name).cloned());
+            (name.clone(), kept.unwrap_or_else(|| TenantShare::new(&tenant.limits, memory)))
+        };
+        let tenants = file.tenants.clone();
+        Self { tenant_shares: tenants.iter().map(share).collect(), tenants, file }
+    }
 }
 
 /// How other cores reach a core.
@@ -167,12 +211,15 @@ impl Node {
 
     /// Puts a bundle into service, replacing what its app had. Requests under way finish on what they began with.
     pub async fn install(&self, bundle: Bundle, placement: Placement) -> Result<Installed, InstallError> {
+        let _alone = self.shared.changing.lock().await;
         install(&self.shared, bundle, placement).await
     }
 
-    /// What is to be served from the start has been installed: from now on `/readyz` says so.
+    /// What is to be served from the start has been installed: from now on `/readyz` says so, and sockets that were given
+    /// are accepted on.
     pub fn loaded(&self) {
         self.shared.loaded.store(true, Relaxed);
+        self.shared.open.send_replace(true);
     }
 
     /// Calls one function without a connection. The reply is collected.
@@ -232,6 +279,7 @@ impl Node {
                 Pooling::Slots(slots) => Some(slots),
                 Pooling::OnDemand => None,
             },
+            last_reload: shared.last_reload().clone(),
             apps,
         }
     }
@@ -244,11 +292,29 @@ impl Node {
     /// Takes no new connections, tells the clients of the open ones to go elsewhere, and waits until they have their
     /// replies, at most for `within`. What comes over them meanwhile is answered too.
     pub async fn drain(&self, within: Duration) -> Drained {
+        self.sockets().clear();
+        self.finish(within).await
+    }
+
+    /// Drains, and returns the listening sockets, which stay open: whoever connects meanwhile waits in the kernel's queue
+    /// for the process that takes them over.
+    pub async fn hand_over(&self, within: Duration) -> (Drained, Vec<Kept>) {
+        let drained = self.finish(within).await;
+        (drained, std::mem::take(&mut *self.sockets()))
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn finish(&self, within: Duration) -> Drained {
+        self.shared.draining.store(true, Relaxed);
         self.shared.drain.send_replace(true);
         let deadline = Instant::now() + within;
         loop {
+            let accepting = self.shared.accepting.load(SeqCst);
             match self.shared.open_connections() {
-                0 => break Drained::Finished,
+                0 if accepting == 0 => break Drained::Finished,
                 connections if Instant::now() >= deadline => break Drained::CutOff { connections },
                 _ => tokio::time::sleep(DRAIN_POLL).await,
             }
@@ -295,6 +361,10 @@ impl Shared {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn last_reload(&self) -> MutexGuard<'_, Option<LastReload>> {
+        self.last_reload.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn cores(&self) -> &[CorePort] {
         self.cores.get().map_or(&[], Vec::as_slice)
     }
@@ -307,7 +377,7 @@ impl Shared {
     }
 
     pub(crate) fn metrics_text(&self) -> String {
-        for (tenant, share) in &self.tenant_shares {
+        for (tenant, share) in &self.settings.load().tenant_shares {
             self.metrics.tenant(tenant, share);
         }
         self.metrics.memory(&self.memory);

@@ -138,6 +138,11 @@ pub(crate) struct FunctionLogs {
 
 impl Logs for FunctionLogs {
     fn line(&self, line: Line<'_>) {
+        // What is left of a line is told when its stream is dropped. If that is because the observer panicked, it must not
+        // be asked again: a panic while another unwinds ends the process.
+        if std::thread::panicking() {
+            return;
+        }
         let Line { level, context, text, request_id } = line;
         self.observer.log(&crate::LogLine { function: &self.id, request_id, level, context, text });
     }

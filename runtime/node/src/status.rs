@@ -27,8 +27,18 @@ pub struct Status {
     pub connections: i64,
     /// Instances that the pool holds; none where every instance gets memory of its own.
     pub pool_slots: Option<u32>,
+    /// What came of the last reload; none where there was none.
+    pub last_reload: Option<LastReload>,
     /// The apps, by tenant and name.
     pub apps: Vec<AppStatus>,
+}
+
+/// What came of a reload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastReload {
+    /// Why nothing was changed; none where all was.
+    pub problem: Option<String>,
 }
 
 /// What a node is doing.

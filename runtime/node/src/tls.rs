@@ -40,13 +40,18 @@ pub enum TlsError {
     Config(#[source] rustls::Error),
 }
 
+/// Whether the certificates that a file names can be used.
+pub fn check_certificates(file: &rimward_manifest::NodeFile) -> Result<(), TlsError> {
+    file.tls.as_ref().map_or(Ok(()), |tls| Chosen::read(tls.certificates.clone()).map(drop))
+}
+
 /// The certificates of a node.
 pub(crate) struct Certificates {
-    files: Vec<Certificate>,
     current: ArcSwap<Chosen>,
 }
 
-struct Chosen {
+pub(crate) struct Chosen {
+    files: Vec<Certificate>,
     by_name: ResolvesServerCertUsingSni,
     first: Arc<CertifiedKey>,
     changed: Vec<Option<SystemTime>>,
@@ -54,8 +59,12 @@ struct Chosen {
 
 impl Certificates {
     pub(crate) fn read(files: Vec<Certificate>) -> Result<Arc<Self>, TlsError> {
-        let current = ArcSwap::from_pointee(Chosen::read(&files)?);
-        Ok(Arc::new(Self { files, current }))
+        Ok(Arc::new(Self { current: ArcSwap::from_pointee(Chosen::read(files)?) }))
+    }
+
+    /// Shows these from now on.
+    pub(crate) fn replace(&self, chosen: Chosen) {
+        self.current.store(Arc::new(chosen));
     }
 
     pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
@@ -73,11 +82,12 @@ impl Certificates {
         let mut tried = self.current.load().changed.clone();
         loop {
             tokio::time::sleep(CERTIFICATE_POLL).await;
-            let changed = changed(&self.files);
+            let files = self.current.load().files.clone();
+            let changed = changed(&files);
             if changed == tried {
                 continue;
             }
-            match Chosen::read(&self.files) {
+            match Chosen::read(files) {
                 Ok(chosen) => {
                     self.current.store(Arc::new(chosen));
                     tracing::info!("TLS certificates were read again");
@@ -93,11 +103,11 @@ impl Certificates {
 }
 
 impl Chosen {
-    fn read(files: &[Certificate]) -> Result<Self, TlsError> {
-        let changed = changed(files);
+    pub(crate) fn read(files: Vec<Certificate>) -> Result<Self, TlsError> {
+        let changed = changed(&files);
         let mut by_name = ResolvesServerCertUsingSni::new();
         let mut first = None;
-        for file in files {
+        for file in &files {
             let key = Arc::new(certified(file)?);
             for name in names(&key) {
                 // A name that is on several certificates belongs to the first; a name that is no DNS name is left out.
@@ -106,7 +116,7 @@ impl Chosen {
             first.get_or_insert(key);
         }
         let first = first.expect("the manifest asks for at least one certificate");
-        Ok(Self { by_name, first, changed })
+        Ok(Self { files, by_name, first, changed })
     }
 }
 
@@ -147,6 +157,6 @@ impl ResolvesServerCert for Resolver {
 
 impl std::fmt::Debug for Certificates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Certificates").field("files", &self.current.load().files).finish_non_exhaustive()
     }
 }

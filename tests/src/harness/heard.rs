@@ -43,6 +43,7 @@ pub struct Heard {
     ended: Mutex<Vec<Ended>>,
     logged: Mutex<Vec<Logged>>,
     changes: watch::Sender<u64>,
+    panics: Mutex<Option<String>>,
 }
 
 impl Heard {
@@ -54,6 +55,11 @@ impl Heard {
     /// The lines that were logged.
     pub fn logged(&self) -> Vec<Logged> {
         lock(&self.logged).clone()
+    }
+
+    /// From now on the observer panics, inside of the host's own call, when a function logs this.
+    pub fn panics_at(&self, text: &str) {
+        *lock(&self.panics) = Some(text.to_owned());
     }
 
     /// Waits until a request ends like that, and gives the first one.
@@ -113,6 +119,9 @@ impl Observer for Heard {
     }
 
     fn log(&self, line: &LogLine<'_>) {
+        if lock(&self.panics).as_deref().is_some_and(|text| line.text.contains(text)) {
+            panic!("injected by a test");
+        }
         let logged = Logged {
             function: line.function.clone(),
             request_id: line.request_id.to_owned(),

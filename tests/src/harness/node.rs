@@ -185,6 +185,7 @@ impl NodeBuilder {
             state: self.state,
             compiler: self.compiler,
             observer: heard.clone(),
+            given: Vec::new(),
         };
         let started = tokio::task::spawn_blocking(move || Node::start(options)).await;
         let node = started.expect("starting does not panic")?;

@@ -8,6 +8,7 @@ mod connections;
 mod failures;
 mod limits;
 mod ops;
+mod panics;
 mod requests;
 mod reuse;
 mod revisions;

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
     let bundle = bundle(&arguments.app)?;
     let placeholder = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     let file = file(&bundle.app, placeholder.path());
-    let node = local::start(file, Profile::Dev, StateChoice::Memory, Arc::new(Silent))?;
+    let node = local::start(file, Profile::Dev, StateChoice::Memory, Arc::new(Silent), Vec::new())?;
     let checked = runtime::block_on(async { Ok(check(&node, &bundle).await) })?;
     report(&checked, format)?;
     let bad = checked.functions.iter().any(|function| function.error.is_some());

@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
     let events = Events::start(format)?;
     let file = file(&app, &folder, arguments.listen);
     let socket = file.admin_socket();
-    let node = local::start(file, Profile::Dev, StateChoice::Durable, Arc::new(events.clone()))?;
+    let node = local::start(file, Profile::Dev, StateChoice::Durable, Arc::new(events.clone()), Vec::new())?;
     let result = runtime::block_on(dev(folder, app, Arc::new(node), &socket, events.clone()));
     events.flush();
     result
@@ -74,7 +74,7 @@ async fn dev(folder: PathBuf, app: App, node: Arc<Node>, socket: &Path, events: 
     let mut stop = Stop::listen()?;
     events.tell(&Event::Listening { app: app.name.clone(), addresses: node.addresses().clone() });
     // Only `rimward status` misses it.
-    let admin = rimward_admin::serve(node.clone(), socket);
+    let admin = rimward_admin::serve(node.clone(), socket, rimward_admin::control().0);
     if let Err(error) = &admin {
         events.tell(&Event::warning(error));
     }

@@ -169,7 +169,7 @@ fn call(
     let mut file = local::one_shot_file(arguments.state.as_deref());
     local::bind_secrets(&mut file, &bundle.app, folder);
     let state = if arguments.state.is_some() { StateChoice::Durable } else { StateChoice::Memory };
-    let node = local::start(file, Profile::Dev, state, Arc::new(ToStderr))?;
+    let node = local::start(file, Profile::Dev, state, Arc::new(ToStderr), Vec::new())?;
     let start = begun.elapsed();
     runtime::block_on(async {
         node.install(bundle, local::as_declared()).await.map_err(local::to_author)?;

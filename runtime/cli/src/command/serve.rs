@@ -3,23 +3,27 @@
 
 mod confine;
 mod log;
+mod restart;
+mod sockets;
 
 use super::Verdict;
 use crate::lines::Lines;
 use crate::print::{BOLD, Format, Report, count, duration, report};
-use crate::stop::Stop;
+use crate::stop::{Again, Asked, Stop};
 use crate::{app, limits, listen, local, node_file, runtime};
 use anyhow::{Context, Result, bail};
 use confine::Confined;
+use rimward_admin::Ask;
 use rimward_bundle::Bundle;
 use rimward_manifest::{NodeFile, limits as manifest_limits};
-use rimward_node::{Addresses, Drained, Node, Placement, Profile, StateChoice};
+use rimward_node::{Addresses, Drained, Kept, Node, Placement, Profile, Reloaded, StateChoice};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
 /// Serve apps in production
 ///
@@ -28,7 +32,9 @@ use std::time::Duration;
 /// a state folder is named, and metrics are served only where an address for them is named.
 ///
 /// Prints one line on standard output when it is ready; the log goes to standard error, as `[log]` in node.toml says.
-/// SIGTERM or Ctrl-C lets open requests finish, at most for the time of --drain; a second one ends it at once.
+/// SIGTERM or Ctrl-C lets open requests finish, at most for the time of --drain; a second one ends it at once. SIGHUP (or
+/// `rimward reload`) reads the settings again; SIGUSR2 (or `rimward restart`) restarts it in place, on the program that is
+/// there by then, without refusing a connection.
 ///
 /// Each setting is taken from the command line, else from the environment (RIMWARD_STATE, RIMWARD_CACHE, RIMWARD_LISTEN,
 /// RIMWARD_CORES, RIMWARD_WASI_HTTP_03, RIMWARD_CONFINE, RIMWARD_OPS_LISTEN, RIMWARD_ADMIN_SOCKET, RIMWARD_LOG_FORMAT,
@@ -56,6 +62,9 @@ pub(crate) struct Arguments {
     /// How long open requests may take after the node was asked to stop, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = limits::DRAIN.as_secs())]
     drain: u64,
+    /// Only look at the settings: status 0 if a node would start with them
+    #[arg(long, hide = true)]
+    check: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -85,20 +94,56 @@ struct Ready {
     apps: Vec<String>,
 }
 
+/// How serving ended.
+enum End {
+    Stopped,
+    Restart(Vec<Kept>),
+}
+
 pub(crate) fn run(arguments: Arguments, format: Format) -> Result<Verdict> {
-    let plan = match arguments.app.clone() {
-        Some(app) => plan_one(&arguments, app)?,
-        None => plan_file(&arguments)?,
-    };
+    let given = sockets::given()?;
+    let program = restart::program()?;
+    let plan = plan(&arguments)?;
+    if arguments.check {
+        return look(&plan);
+    }
     local::raise_descriptor_limit();
     // Before there is a second thread, and before anything is read that others wrote.
     let confined = confine::apply(&plan)?;
     let lines = Lines::start(anstream::stderr()).context("the log's thread did not start")?;
     let log = log::start(&plan.file.log, &lines)?;
-    let node = Arc::new(local::start(plan.file.clone(), Profile::Serve, plan.state, log)?);
-    let result = runtime::block_on(serve(&plan, node, &confined, format));
+    let node = Arc::new(local::start(plan.file.clone(), Profile::Serve, plan.state, log, given)?);
+    let serving =
+        Serving { arguments: &arguments, plan: &plan, confined: &confined, program: &program, format };
+    let ended = runtime::block_on(serving.run(node));
     lines.flush();
-    result
+    match ended? {
+        End::Stopped => Ok(Verdict::Good),
+        // The node is gone by now, and so are its threads; what else is open closes when the program is executed.
+        End::Restart(sockets) => Err(sockets::execute(&program, sockets, confined.to.as_deref())),
+    }
+}
+
+/// What is to be served, as it is declared now.
+fn plan(arguments: &Arguments) -> Result<Plan> {
+    match arguments.app.clone() {
+        Some(app) => plan_one(arguments, app),
+        None => plan_file(arguments),
+    }
+}
+
+/// Whether a node would start with these settings: what can be known without starting it.
+fn look(plan: &Plan) -> Result<Verdict> {
+    rimward_node::check_certificates(&plan.file)?;
+    plan.bundles()?;
+    Ok(Verdict::Good)
+}
+
+impl Plan {
+    /// Every app, read from where it lies.
+    fn bundles(&self) -> Result<Vec<(Bundle, Placement)>> {
+        self.apps.iter().map(|(path, placement)| Ok((app::bundle(path)?, placement.clone()))).collect()
+    }
 }
 
 /// What the operator's file declares.
@@ -164,15 +209,121 @@ fn keep_in(file: &mut NodeFile, state: &Path) {
     }
 }
 
-async fn serve(plan: &Plan, node: Arc<Node>, confined: &Confined, format: Format) -> Result<Verdict> {
-    let mut stop = Stop::listen()?;
-    let admin = plan.admin.as_deref().map(|socket| rimward_admin::serve(node.clone(), socket)).transpose()?;
-    let installed = tokio::select! {
-        installed = install_all(&node, plan) => installed?,
-        () = stop.asked() => return Ok(Verdict::Good),
-    };
-    node.loaded();
-    confine::tell(confined);
+/// One life of a node, from its first app to its end.
+struct Serving<'a> {
+    arguments: &'a Arguments,
+    plan: &'a Plan,
+    confined: &'a Confined,
+    program: &'a Path,
+    format: Format,
+}
+
+impl Serving<'_> {
+    async fn run(&self, node: Arc<Node>) -> Result<End> {
+        let plan = self.plan;
+        let (mut stop, mut again) = (Stop::listen()?, Again::listen()?);
+        let (control, mut asks) = rimward_admin::control();
+        let serve_admin = |socket| rimward_admin::serve(node.clone(), socket, control);
+        let admin = plan.admin.as_deref().map(serve_admin).transpose()?;
+        let installed = tokio::select! {
+            installed = install_all(&node, plan) => installed?,
+            () = stop.asked() => return Ok(End::Stopped),
+        };
+        node.loaded();
+        confine::tell(self.confined);
+        warn_of_no_app(plan);
+        report(&ready(plan, &node, installed), self.format)?;
+        let restarts = tokio::select! {
+            () = stop.asked() => false,
+            () = self.changes(&node, &mut again, &mut asks) => true,
+        };
+        tracing::info!("asked to {}: finishing open requests", if restarts { "restart" } else { "stop" });
+        let finishing = async {
+            match restarts {
+                true => node.hand_over(plan.drain).await,
+                false => (node.drain(plan.drain).await, Vec::new()),
+            }
+        };
+        let (drained, sockets) = tokio::select! {
+            finished = finishing => finished,
+            never = stop.forced() => match never {},
+        };
+        drop(admin);
+        match drained {
+            Drained::Finished => tracing::info!("stopped"),
+            Drained::CutOff { connections } => tracing::warn!(connections, "stopped with connections open"),
+        }
+        Ok(if restarts { End::Restart(sockets) } else { End::Stopped })
+    }
+
+    /// Carries out what is asked for while the node runs. Returns when it is to restart.
+    async fn changes(&self, node: &Node, again: &mut Again, asks: &mut mpsc::Receiver<Ask>) {
+        loop {
+            let ask = tokio::select! {
+                asked = again.asked() => match asked {
+                    Asked::Reload => Ask::Reload(oneshot::channel().0),
+                    Asked::Restart => Ask::Restart(oneshot::channel().0),
+                },
+                Some(ask) = asks.recv() => ask,
+            };
+            // Whoever asked may be gone.
+            match ask {
+                Ask::Reload(tell) => {
+                    let _ = tell.send(self.reload(node).await);
+                }
+                Ask::Restart(tell) => {
+                    let checked = restart::check(self.program).await.map_err(|error| chain(&error));
+                    if let Err(problem) = &checked {
+                        tracing::error!("not restarted, the node goes on as it was: {problem}");
+                    }
+                    let restarts = checked.is_ok();
+                    let _ = tell.send(checked);
+                    if restarts {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes over the settings as they are now, or tells why not.
+    async fn reload(&self, node: &Node) -> Result<Reloaded, String> {
+        let read = || {
+            let plan = plan(self.arguments)?;
+            Ok((plan.bundles()?, plan.file))
+        };
+        let reloaded = match read() {
+            Ok((apps, file)) => node.reload(file, apps).await.map_err(|error| chain(&error.into())),
+            Err(error) => {
+                let problem = self.with_reach(&error);
+                node.reload_failed(problem.clone());
+                Err(problem)
+            }
+        };
+        match &reloaded {
+            Ok(Reloaded { installed, kept, retired }) => {
+                tracing::info!(?installed, ?retired, kept = kept.len(), "reloaded");
+            }
+            Err(problem) => tracing::error!("not reloaded, the node goes on as it was: {problem}"),
+        }
+        reloaded
+    }
+
+    /// A confined process cannot reach folders that were named later.
+    fn with_reach(&self, error: &anyhow::Error) -> String {
+        let denied = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+        let denied = denied.into_iter().any(|cause| cause.kind() == io::ErrorKind::PermissionDenied);
+        match denied && self.confined.to.is_some() {
+            true => format!(
+                "{} (this process reaches the folders that node.toml named when it started; for another one, stop it and start it again)",
+                chain(error)
+            ),
+            false => chain(error),
+        }
+    }
+}
+
+fn warn_of_no_app(plan: &Plan) {
     if plan.apps.is_empty() {
         tracing::warn!(
             "no app is configured, so every request is answered with 503: add `[[app]]` to node.toml"
@@ -181,19 +332,6 @@ async fn serve(plan: &Plan, node: Arc<Node>, confined: &Confined, format: Format
             tracing::warn!("`rimward serve .` serves the app in this folder");
         }
     }
-    report(&ready(plan, &node, installed), format)?;
-    stop.asked().await;
-    tracing::info!("asked to stop: finishing open requests");
-    let drained = tokio::select! {
-        drained = node.drain(plan.drain) => drained,
-        never = stop.forced() => match never {},
-    };
-    drop(admin);
-    match drained {
-        Drained::Finished => tracing::info!("stopped"),
-        Drained::CutOff { connections } => tracing::warn!(connections, "stopped with connections open"),
-    }
-    Ok(Verdict::Good)
 }
 
 fn ready(plan: &Plan, node: &Node, apps: Vec<String>) -> Ready {

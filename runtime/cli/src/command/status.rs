@@ -41,7 +41,7 @@ Examples:
 struct Answer(Status);
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
-    let client = Client::new(socket(arguments)?);
+    let client = Client::new(socket(arguments.socket.as_deref(), arguments.config.as_deref())?);
     runtime::block_on(async {
         loop {
             report(&Answer(client.status().await?), format)?;
@@ -53,15 +53,16 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
     })
 }
 
-fn socket(arguments: &Arguments) -> Result<PathBuf> {
-    if let Some(socket) = &arguments.socket {
-        return Ok(socket.clone());
+/// The socket that was named, or that of the node that is meant.
+pub(super) fn socket(socket: Option<&Path>, config: Option<&Path>) -> Result<PathBuf> {
+    if let Some(socket) = socket {
+        return Ok(socket.to_owned());
     }
     let of_dev = || Some(app::folder(Path::new(".")).ok()?.join(local::STATE).join("admin.sock"));
-    let of_dev = of_dev().filter(|socket| arguments.config.is_none() && socket.exists());
+    let of_dev = of_dev().filter(|socket| config.is_none() && socket.exists());
     match of_dev {
         Some(socket) => Ok(socket),
-        None => Ok(node_file::read(arguments.config.as_deref())?.admin_socket()),
+        None => Ok(node_file::read(config)?.admin_socket()),
     }
 }
 
@@ -89,6 +90,9 @@ impl Report for Answer {
             status.cores,
             status.pool_slots.map_or("no instance pool".into(), |slots| format!("pool of {slots} instances")),
         )?;
+        if let Some(problem) = status.last_reload.as_ref().and_then(|last| last.problem.as_ref()) {
+            writeln!(out, "{YELLOW}the last reload changed nothing{YELLOW:#}: {problem}")?;
+        }
         status.apps.iter().try_for_each(|app| app_text(app, out))
     }
 }

@@ -157,7 +157,7 @@ impl Running {
     }
 
     /// Its exit status, when it has ended by itself.
-    pub(crate) fn ended(mut self) -> Option<i32> {
+    pub(crate) fn ends(mut self) -> Option<i32> {
         self.lines.by_ref().for_each(drop);
         self.child.wait().unwrap().code()
     }
@@ -165,7 +165,7 @@ impl Running {
     /// Asks it to stop, as systemd does, and waits until it has. Returns its exit status.
     pub(crate) fn stop(self) -> Option<i32> {
         self.signal(rustix::process::Signal::TERM);
-        self.ended()
+        self.ends()
     }
 }
 
@@ -184,9 +184,19 @@ pub(crate) fn address(event: &Value) -> SocketAddr {
 
 /// Sends `GET /` on a connection of its own. Returns the status and the body.
 pub(crate) fn get(address: SocketAddr) -> (u16, String) {
+    get_path(address, "/")
+}
+
+/// The same with another path.
+pub(crate) fn get_path(address: SocketAddr, path: &str) -> (u16, String) {
+    get_host(address, "localhost", path)
+}
+
+/// The same on another host.
+pub(crate) fn get_host(address: SocketAddr, host: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     let status = reply.split(' ').nth(1).and_then(|status| status.parse().ok());

@@ -9,6 +9,8 @@ mod dev;
 mod errors;
 mod harness;
 mod help;
+mod reload;
+mod restart;
 mod serve;
 mod signals;
 mod slow;

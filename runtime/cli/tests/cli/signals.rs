@@ -1,6 +1,6 @@
 //! What signals do to a node that serves.
 
-use crate::harness::{Folder, Running, address, guest};
+use crate::harness::{Folder, Running, address, get_path, guest};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,15 +29,7 @@ fn with_an_open_request(folder: &Folder, ms: u32) -> (Running, SocketAddr, TcpSt
 }
 
 fn metrics(ops: SocketAddr) -> String {
-    ask(ops, "/metrics").1
-}
-
-fn ask(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
-    (reply.split(' ').nth(1).unwrap().parse().unwrap(), reply)
+    get_path(ops, "/metrics").1
 }
 
 fn reply(mut stream: TcpStream) -> String {
@@ -52,12 +44,12 @@ fn drains(signal: Signal) {
     let folder = Folder::new();
     let (node, ops, open) = with_an_open_request(&folder, 600);
     node.signal(signal);
-    while ask(ops, "/readyz").0 != 503 {
+    while get_path(ops, "/readyz").0 != 503 {
         std::thread::yield_now();
     }
     let reply = reply(open);
     assert!(reply.starts_with("HTTP/1.1 200 ") && reply.ends_with("slept\n"), "{reply}");
-    assert_eq!(node.ended(), Some(0));
+    assert_eq!(node.ends(), Some(0));
 }
 
 /// F24: SIGTERM and SIGINT let open requests finish, and the node ends with status 0.
@@ -73,11 +65,11 @@ fn the_second_signal_to_stop_forces() {
     let folder = Folder::new();
     let (node, ops, open) = with_an_open_request(&folder, 60_000);
     node.signal(Signal::TERM);
-    while ask(ops, "/readyz").0 != 503 {
+    while get_path(ops, "/readyz").0 != 503 {
         std::thread::yield_now();
     }
     node.signal(Signal::TERM);
-    assert_eq!(node.ended(), Some(1));
+    assert_eq!(node.ends(), Some(1));
     assert_eq!(reply(open), "");
 }
 
@@ -94,7 +86,7 @@ fn a_broken_pipe_is_ignored() {
     drop(reader);
     node.signal(Signal::PIPE);
     for _ in 0..3 {
-        assert_eq!(ask(address, "/1").0, 200, "each request logs a line that goes nowhere");
+        assert_eq!(get_path(address, "/1").0, 200, "each request logs a line that goes nowhere");
     }
     assert_eq!(node.stop(), Some(0));
 }

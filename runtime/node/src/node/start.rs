@@ -1,15 +1,14 @@
 //! How a node starts: addresses are bound, the engine and the stores are opened, and each core gets a thread.
 
-use super::{CorePort, Node, Options, Profile, Shared, StateChoice, THIS_CORE};
+use super::{CorePort, Kept, Node, Options, Profile, Settings as Declared, Shared, StateChoice, THIS_CORE};
 use crate::admission::{Admission, Room};
 use crate::connection::{self, Handed, Transport};
 use crate::core::Core;
 use crate::crowd::Crowd;
 use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT, DESCRIPTORS_MIN, HANDSHAKES_PART};
-use crate::listen::{self, ListenError};
+use crate::listen::{self, Given, ListenError};
 use crate::metrics::Metrics;
 use crate::revision::WarmRoom;
-use crate::tenants::TenantShare;
 use crate::tls::{Certificates, TlsError};
 use crate::{Addresses, ops};
 use arc_swap::ArcSwap;
@@ -17,7 +16,7 @@ use rimward_capability::Linkers;
 use rimward_engine::{
     Budget, Cache, CacheError, Engine, EngineError, Machine, PoolSize, Pooling, Settings, StackZeroing,
 };
-use rimward_manifest::{Name, NodeFile, Tenant};
+use rimward_manifest::NodeFile;
 use rimward_store::Stores;
 use rimward_upstream::{ClientConfig, ClientError, Roots};
 use std::io;
@@ -65,6 +64,9 @@ pub enum StartError {
         /// What it may.
         available: u64,
     },
+    /// The listening sockets cannot be kept for a restart.
+    #[error("the listening sockets cannot be kept for a restart")]
+    Sockets(#[source] io::Error),
     /// A thread could not be started.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -76,17 +78,21 @@ pub enum StartError {
 impl Node {
     /// Starts a node: binds its addresses and starts a thread for each core. No app is installed yet; requests are
     /// answered with 503 until one is.
-    pub fn start(options: Options) -> Result<Self, StartError> {
+    pub fn start(mut options: Options) -> Result<Self, StartError> {
         check_descriptors(descriptors())?;
         let cores = options.file.node.cores.map_or_else(available_cores, |cores| cores.get() as usize);
         let mut addresses = Addresses::default();
         let certificates =
             options.file.tls.as_ref().map(|tls| Certificates::read(tls.certificates.clone())).transpose()?;
-        let bound = bind_all(&options.file, certificates.as_ref(), cores, &mut addresses)?;
+        let given = Given::new(std::mem::take(&mut options.given));
+        let open = given.is_empty();
+        let bound = bind_all(&options.file, given, certificates.as_ref(), cores, &mut addresses)?;
         let (ops, listeners) = (bound.ops, bound.by_core);
-        let shared = Arc::new(shared(options, cores, &addresses)?);
+        let sockets = keep(&listeners, ops.as_ref()).map_err(StartError::Sockets)?;
+        let shared = Arc::new(shared(options, cores, &addresses, certificates.clone())?);
+        shared.open.send_replace(open);
         let (stop, stopping) = watch::channel(false);
-        let node = Self { shared, addresses, threads: Mutex::default(), stop };
+        let node = Self { shared, addresses, threads: Mutex::default(), stop, sockets: Mutex::new(sockets) };
         node.start_cores(listeners, ops, certificates, &stopping)?;
         Ok(node)
     }
@@ -137,6 +143,17 @@ impl Node {
     }
 }
 
+fn keep(by_core: &[Vec<(TcpListener, Transport)>], ops: Option<&TcpListener>) -> io::Result<Vec<Kept>> {
+    let of_cores = by_core.iter().flatten().map(|(listener, transport)| match transport {
+        Transport::Clear => ("http", listener),
+        Transport::Tls(_) => ("https", listener),
+    });
+    of_cores
+        .chain(ops.map(|listener| ("ops", listener)))
+        .map(|(name, it)| Ok((name, it.try_clone()?)))
+        .collect()
+}
+
 fn available_cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -148,36 +165,48 @@ struct Bound {
 
 fn bind_all(
     file: &NodeFile,
+    mut given: Given,
     certificates: Option<&Arc<Certificates>>,
     cores: usize,
     addresses: &mut Addresses,
 ) -> Result<Bound, StartError> {
     let mut by_core: Vec<Vec<_>> = (0..cores).map(|_| Vec::new()).collect();
-    let mut bind = |address, transport: &Transport| {
-        let (bound, listeners) = listen::bind(address, cores)?;
-        for (core, listener) in by_core.iter_mut().zip(listeners) {
-            core.push((listener, transport.clone()));
+    let mut bind = |address, name, transport: &Transport| {
+        let (bound, listeners) =
+            given.take(address, name, cores)?.map_or_else(|| listen::bind(address, cores), Ok)?;
+        for (index, listener) in listeners.into_iter().enumerate() {
+            by_core[index % cores].push((listener, transport.clone()));
         }
         Ok::<_, StartError>(bound)
     };
     for address in &file.node.listen {
-        addresses.http.push(bind(*address, &Transport::Clear)?);
+        addresses.http.push(bind(*address, "http", &Transport::Clear)?);
     }
     if let (Some(tls), Some(certificates)) = (&file.tls, certificates) {
         let transport = Transport::Tls(certificates.server_config()?);
         for address in &tls.listen {
-            addresses.https.push(bind(*address, &transport)?);
+            addresses.https.push(bind(*address, "https", &transport)?);
         }
     }
-    let ops = file.ops.listen.map(|address| listen::bind(address, 1)).transpose()?;
-    let ops = ops.map(|(bound, mut listeners)| {
-        addresses.ops = Some(bound);
-        listeners.remove(0)
-    });
+    let ops = match file.ops.listen {
+        None => None,
+        Some(address) => {
+            let taken = given.take(address, "ops", 1)?;
+            let (bound, mut listeners) = taken.map_or_else(|| listen::bind(address, 1), Ok)?;
+            addresses.ops = Some(bound);
+            Some(listeners.remove(0))
+        }
+    };
+    given.all_taken()?;
     Ok(Bound { by_core, ops })
 }
 
-fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Shared, StartError> {
+fn shared(
+    options: Options,
+    cores: usize,
+    addresses: &Addresses,
+    certificates: Option<Arc<Certificates>>,
+) -> Result<Shared, StartError> {
     let file = options.file;
     let cache = Cache::open(&file.node.cache, &file.node.state.join("keys/cache.key"), Cache::BYTES_MAX)?;
     let settings = engine_settings(&file, options.profile, cores);
@@ -190,7 +219,6 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
     let mut client_config = ClientConfig::new(Roots::system());
     client_config.own = addresses.all().into();
     client_config.idle_per_host_max = (client_config.idle_per_host_max / cores).max(1);
-    let tenants = file.tenants.clone();
     let (permits, warm) = shares(engine.pooling(), file.limits.concurrency.get());
     if permits < file.limits.concurrency.get() {
         tracing::warn!(
@@ -209,21 +237,19 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
     }
     let crowd = Crowd::new(file.limits.connections_per_address, connections);
     let memory = Budget::new(settings.memory_budget_bytes);
-    let share = |(name, tenant): (&Name, &Tenant)| (name.clone(), TenantShare::new(&tenant.limits, &memory));
     let room = Room {
         permits,
         queue_max: file.limits.queue,
         wait: file.limits.queue_wait.get(),
-        tenants: tenants.len(),
+        tenants: file.tenants.len(),
     };
     Ok(Shared {
         linkers: Linkers::new(&engine).map_err(|error| StartError::Link(format!("{error:#}")))?,
         admission: Admission::new(room, Some(engine.clone())),
         engine,
         profile: options.profile,
-        tenant_shares: tenants.iter().map(share).collect(),
+        settings: ArcSwap::from_pointee(Declared::of(file.clone(), &memory, None)),
         memory,
-        tenants,
         warm_room: WarmRoom::new(warm as usize),
         connections: Arc::new(Semaphore::new(connections as usize)),
         crowd: Arc::new(crowd),
@@ -235,12 +261,18 @@ fn shared(options: Options, cores: usize, addresses: &Addresses) -> Result<Share
         client_config,
         core_count: cores,
         drain: watch::channel(false).0,
+        accepting: AtomicUsize::new(0),
+        draining: AtomicBool::new(false),
+        open: watch::channel(true).0,
         cores: OnceLock::new(),
         next_core: AtomicUsize::new(0),
         routes: ArcSwap::default(),
         apps: Mutex::default(),
         started: Instant::now(),
         loaded: AtomicBool::new(false),
+        changing: tokio::sync::Mutex::default(),
+        last_reload: Mutex::default(),
+        certificates,
         file,
     })
 }
