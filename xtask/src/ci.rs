@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use crate::bench;
+use crate::faults;
 use crate::links;
 use crate::steps::Steps;
 use crate::workspace::{cargo, cargo_in, guest_workspaces, has, root};
@@ -17,6 +18,7 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
     let mut steps = Steps::default();
     format(&mut steps);
     steps.work("links of pages", || links::check(root()));
+    steps.work("faults and their tests", faults::check);
     dependencies(&mut steps);
     lints(&mut steps);
     steps.run(

@@ -8,6 +8,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod faults;
 mod foreign;
 mod fuzz;
 mod links;
@@ -38,6 +39,7 @@ Examples:
   cargo xtask bench --peers     compare the node with bare hyper and `wasmtime serve`
   cargo xtask fuzz component    look for bytes that break a reader, with cargo-fuzz and nightly
   cargo xtask soak --minutes 30  mixed load, and whether memory, descriptors and threads stay what they were
+  cargo xtask faults -v         what can go wrong, and which tests show what happens then
   cargo xtask ci                formatting, links, lints, documentation, licences";
 
 #[derive(Subcommand)]
@@ -48,6 +50,7 @@ enum Chore {
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
     Soak(soak::Arguments),
+    Faults(faults::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Soak(arguments) => soak::run(&arguments),
+        Chore::Faults(arguments) => faults::run(&arguments),
         Chore::Ci(arguments) => ci::run(&arguments),
     };
     match result {

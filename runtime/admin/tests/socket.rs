@@ -23,6 +23,7 @@ fn node(folder: &Path) -> Arc<Node> {
         state: StateChoice::Memory,
         compiler: None,
         observer: Arc::new(Silent),
+        memory: Arc::new(|| None),
         given: Vec::new(),
     };
     Arc::new(Node::start(options).unwrap())

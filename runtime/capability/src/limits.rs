@@ -12,6 +12,10 @@ pub const BODY_CHUNKS_QUEUED: usize = 1;
 /// Bytes of a reply that are collected, so that a small reply has a `content-length` and is written at once. More is streamed.
 pub const REPLY_COLLECTED_BYTES: usize = 64 << 10;
 
+/// How long the rest of a small reply is waited for after its head, where the guest runs on other threads, so that it has
+/// a `content-length` too: two ticks.
+pub const HOG_REPLY_GRACE: Duration = Duration::from_millis(2);
+
 /// Header block of a request or reply as the guest holds it, bytes in memory (more than on the wire).
 pub const HEADER_BYTES: usize = 64 << 10;
 

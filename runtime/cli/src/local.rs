@@ -22,7 +22,8 @@ pub(crate) fn start(
     given: Vec<GivenSocket>,
 ) -> Result<Node> {
     let compiler = crate::compiler::child(&file.compile, file.node.confine);
-    let options = Options { file, profile, state, compiler, observer, given };
+    let memory = rimward_node::machine_memory();
+    let options = Options { file, profile, state, compiler, observer, memory, given };
     Ok(Node::start(options)?)
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 #![allow(unsafe_code, reason = "an attacker makes system calls that no library offers")]
+#![expect(clippy::print_stdout, reason = "the attacker tells the test what it could do")]
 
 use rimward_confine::{Mode, Reach, Report, compiler, server};
 use std::collections::BTreeMap;

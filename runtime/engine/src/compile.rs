@@ -235,7 +235,6 @@ pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
         reason: error.message().to_owned(),
         offset: Some(error.offset()),
     };
-    check_nesting(wasm)?;
     let is_valid_with = |features| Validator::new_with_features(features).validate_all(wasm).map(drop);
     if is_valid_with(features::allowed(Generation::Plain)).is_err() {
         is_valid_with(features::allowed(Generation::Concurrent)).map_err(|error| {
@@ -271,30 +270,6 @@ pub(crate) fn generation_of(wasm: &[u8]) -> Result<Generation, LoadError> {
         }
     }
     Ok(Generation::Plain)
-}
-
-/// Compiling, loading and dropping a component go as deep as its parts lie in one another.
-fn check_nesting(wasm: &[u8]) -> Result<(), LoadError> {
-    let mut depth = 0_usize;
-    // What cannot be parsed is the validator's to tell.
-    for payload in wasmparser::Parser::new(0).parse_all(wasm).map_while(Result::ok) {
-        match payload {
-            Payload::ModuleSection { .. } => depth += 1,
-            Payload::ComponentSection { unchecked_range, .. } => {
-                depth += 1;
-                if depth > limits::NESTED_COMPONENTS {
-                    let max = limits::NESTED_COMPONENTS;
-                    return Err(LoadError::Invalid {
-                        reason: format!("components are nested more than {max} deep"),
-                        offset: Some(unchecked_range.start),
-                    });
-                }
-            }
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 fn is_wasi_03(name: &str) -> bool {

@@ -108,12 +108,8 @@ pub const SLOT_STACKS: u32 = 5;
 /// Native stacks that components with more than [`SLOT_STACKS`] share: two of the largest at a time.
 pub const RESERVED_STACKS: u32 = 64;
 
-/// How deep components may lie in one another. Compositions that tools make are two or three deep; whatever walks a
-/// component goes that deep on its stack.
-pub const NESTED_COMPONENTS: usize = 100;
-
 /// Components and modules inside of one another. Compositions of a few components have three or four levels; the time that
-/// the validator takes grows with the square of the depth.
+/// the validator takes grows with the square of the depth, and compiling, loading and dropping go as deep on their stacks.
 pub const COMPONENT_NESTING: usize = 64;
 
 /// CPU time that compiling one component may take. A 13 MB JavaScript component takes 20 s here, ten times that on a board.

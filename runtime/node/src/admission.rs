@@ -1,5 +1,5 @@
 //! Who may run now. A permit is taken in this order: the function's, its tenant's, the node's. Where there is none, the
-//! request waits, for a bounded time among a bounded number of others, of which each tenant has an equal part. Permits
+//! request waits, without keeping those that it could have had, for a bounded time among a bounded number of others, of which each tenant has an equal part. Permits
 //! are process-wide; dropping one returns it.
 //!
 //! The node's own permits are given out by the [`Gate`]. Before it, a request of a tenant that has overdrawn its CPU time
@@ -38,9 +38,15 @@ pub(crate) struct Room {
 /// The right to run now.
 #[derive(Debug)]
 pub(crate) struct Permit {
+    _quota: QuotaPermit,
+    _node: Held,
+}
+
+/// The function's and its tenant's part of it.
+#[derive(Debug)]
+struct QuotaPermit {
     _function: OwnedSemaphorePermit,
     _tenant: Option<OwnedSemaphorePermit>,
-    _node: Held,
 }
 
 /// Who asks for a permit.
@@ -49,6 +55,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) tenant: &'a Arc<TenantShare>,
     /// Its invocations keep their thread for longer than a tick.
     pub(crate) hog: bool,
+}
+
+impl Wanted<'_> {
+    fn try_quota(&self) -> Option<QuotaPermit> {
+        let permit = |from: &Arc<Semaphore>| from.clone().try_acquire_owned().ok();
+        let _function = permit(self.function)?;
+        let _tenant = match &self.tenant.permits {
+            Some(permits) => Some(permit(permits)?),
+            None => None,
+        };
+        Some(QuotaPermit { _function, _tenant })
+    }
 }
 
 impl Admission {
@@ -82,23 +100,34 @@ impl Admission {
         if let Some(rest) = tenant.share.rest() {
             self.rest(tenant, rest, deadline).await.ok_or(Failure::Quota { what: "tenant" })?;
         }
-        let function = self.take(wanted.function, tenant, deadline).await;
-        let function = function.ok_or(Failure::Quota { what: "function" })?;
-        let of_tenant = match &tenant.permits {
+        loop {
+            let quota = self.quota(&wanted, deadline).await?;
+            if let Some(node) = self.gate.try_enter(tenant, wanted.hog) {
+                return Ok(Permit { _quota: quota, _node: node });
+            }
+            // Who waits for the node keeps nothing that its own kind could use: the function's limit would look reached.
+            drop(quota);
+            let place = self.place(tenant).ok_or(Failure::Full)?;
+            let node = self.gate.enter(tenant, wanted.hog, deadline).await.ok_or(Failure::Full)?;
+            drop(place);
+            if let Some(quota) = wanted.try_quota() {
+                return Ok(Permit { _quota: quota, _node: node });
+            }
+        }
+    }
+
+    /// The permits of the function and its tenant, now or within the time that a request may wait.
+    async fn quota(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<QuotaPermit, Failure> {
+        let function = self.take(wanted.function, wanted.tenant, deadline).await;
+        let _function = function.ok_or(Failure::Quota { what: "function" })?;
+        let _tenant = match &wanted.tenant.permits {
             Some(permits) => {
-                let taken = self.take(permits, tenant, deadline).await;
+                let taken = self.take(permits, wanted.tenant, deadline).await;
                 Some(taken.ok_or(Failure::Quota { what: "tenant" })?)
             }
             None => None,
         };
-        let node = match self.gate.try_enter(tenant, wanted.hog) {
-            Some(held) => held,
-            None => {
-                let _place = self.place(tenant).ok_or(Failure::Full)?;
-                self.gate.enter(tenant, wanted.hog, deadline).await.ok_or(Failure::Full)?
-            }
-        };
-        Ok(Permit { _function: function, _tenant: of_tenant, _node: node })
+        Ok(QuotaPermit { _function, _tenant })
     }
 
     /// Waits until the tenant's debt of CPU time is paid, if that is soon enough.

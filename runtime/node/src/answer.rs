@@ -87,6 +87,9 @@ where
     let record = Record::of(core, function, &request, arrival);
     let hog = function.function.is_hog();
     let wanted = Wanted { function: &function.permits, tenant: &function.tenant, hog };
+    if core.node.pressure.is_short() {
+        return Err(Failure::ShortOfMemory);
+    }
     let permit = core.node.admission.admit(wanted).await?;
     let wall = Wall::start(function.limits.wall);
     let body_max = function.limits.request_body_bytes_max;
@@ -149,7 +152,7 @@ fn is_failure(status: Option<http::StatusCode>) -> bool {
 }
 
 /// A body that says it is too large is refused before the function is called.
-fn check_length<B>(request: &Request<B>, function: &Deployed) -> Result<(), Failure> {
+pub(crate) fn check_length<B>(request: &Request<B>, function: &Deployed) -> Result<(), Failure> {
     let length =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let max = function.limits.request_body_bytes_max;

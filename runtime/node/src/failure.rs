@@ -66,6 +66,9 @@ pub enum Failure {
     /// The node already runs as many invocations as it may.
     #[error("the node already runs as many invocations as it may")]
     Full,
+    /// The machine runs out of memory.
+    #[error("the machine runs out of memory")]
+    ShortOfMemory,
     /// A panic of ours.
     #[error("the node failed")]
     Panic,
@@ -135,6 +138,7 @@ impl Failure {
             Self::Guest(failure) => guest_code(failure),
             Self::NoApp => NO_APP,
             Self::Full => FULL,
+            Self::ShortOfMemory => NODE_MEMORY,
             Self::Panic => PANIC,
         }
     }

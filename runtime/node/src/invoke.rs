@@ -64,17 +64,32 @@ async fn call(
 ) -> http::Response<WasiBody> {
     let arrival = Arrival::of(&request);
     let seen = Seen::of(&request);
-    let called = match depth > rimward_capability::limits::CALL_DEPTH {
-        true => Err(Failure::Depth { max: rimward_capability::limits::CALL_DEPTH }),
-        false => answer::call(core, function, request, &arrival, ClientScheme::Http, depth).await,
-    };
-    let reply = called.unwrap_or_else(|failure| {
-        if !failure.of_a_called_function() {
-            seen.refused(&core.node, &failure, Some(function), &arrival);
+    let refused = |failure: &Failure| seen.refused(&core.node, failure, Some(function), &arrival);
+    let reply = match may_call(&request, function, depth) {
+        Err(failure) => {
+            refused(&failure);
+            reply::problem(&failure, &arrival)
         }
-        reply::problem(&failure, &arrival)
-    });
+        Ok(()) => {
+            let called = answer::call(core, function, request, &arrival, ClientScheme::Http, depth).await;
+            called.unwrap_or_else(|failure| {
+                if !failure.of_a_called_function() {
+                    refused(&failure);
+                }
+                reply::problem(&failure, &arrival)
+            })
+        }
+    };
     reply.map(|body| body.map_err(cut_short).boxed_unsync())
+}
+
+/// What is known before the function is called: how deep it is, and how long the body says it is.
+fn may_call<B>(request: &http::Request<B>, function: &Deployed, depth: u8) -> Result<(), Failure> {
+    const MAX: u8 = rimward_capability::limits::CALL_DEPTH;
+    if depth > MAX {
+        return Err(Failure::Depth { max: MAX });
+    }
+    answer::check_length(request, function)
 }
 
 /// The caller's view of a reply that was cut short.

@@ -113,6 +113,15 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often certificates are looked at for a change.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(5);
 
+/// How often the node looks how much memory the machine has left.
+pub const MEMORY_BEAT: Duration = Duration::from_millis(100);
+
+/// Memory that is left to the machine or to the node's control group, as a part of the whole: below it nothing new begins.
+pub const MEMORY_KEPT_PART: u64 = 32;
+
+/// The same at the most, bytes: what the invocations that run already may need until they end.
+pub const MEMORY_KEPT_BYTES: u64 = 256 << 20;
+
 /// How long requests must have been waiting, without a moment in which none did, before it counts as overload.
 pub const OVERLOAD_AFTER: Duration = Duration::from_millis(100);
 

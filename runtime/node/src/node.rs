@@ -15,6 +15,7 @@ use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
 use crate::listen::GivenSocket;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
+use crate::pressure::{MemorySource, Pressure};
 use crate::revision::{Deployed, Revision, WarmRoom};
 use crate::routes::Routes;
 use crate::status::{AppStatus, FunctionStatus, LastReload, NodeState, Status};
@@ -51,6 +52,8 @@ pub struct Options {
     pub compiler: Option<Compiler>,
     /// Hears of requests and of what functions log.
     pub observer: Arc<dyn Observer>,
+    /// Where it reads how much memory is left: [`machine_memory`](crate::machine_memory).
+    pub memory: MemorySource,
     /// Sockets that listen already: of the service manager, or of the process that this one was before a restart.
     pub given: Vec<GivenSocket>,
 }
@@ -111,6 +114,8 @@ pub(crate) struct Shared {
     pub(crate) warm_room: Arc<WarmRoom>,
     /// Memory of all live instances.
     pub(crate) memory: Arc<Budget>,
+    /// Whether the machine runs out of it.
+    pub(crate) pressure: Pressure,
     pub(crate) admission: Admission,
     pub(crate) connections: Arc<Semaphore>,
     /// How many of them each client address has.
@@ -382,6 +387,15 @@ impl Shared {
         }
         self.metrics.memory(&self.memory);
         self.metrics.text(&self.admission)
+    }
+
+    /// Instances that wait for their next use are dropped: they hold memory.
+    pub(crate) fn drop_warm(&self) {
+        let placed: Vec<_> = self.apps().values().map(|placed| placed.revision.clone()).collect();
+        placed
+            .iter()
+            .flat_map(|revision| revision.functions.values())
+            .for_each(|function| function.warm.clear());
     }
 
     pub(crate) fn state(&self) -> NodeState {

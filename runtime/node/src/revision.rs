@@ -114,6 +114,14 @@ impl Warm {
         }
     }
 
+    /// Drops every instance that waits.
+    pub(crate) fn clear(&self) {
+        for core in &self.cores {
+            let idle = std::mem::take(&mut *core.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(idle);
+        }
+    }
+
     /// Keeps an instance for its next use, as far as it may have one.
     pub(crate) fn give(&self, core: usize, used: Used) {
         let Reuse::Times(times) = self.reuse else { return };

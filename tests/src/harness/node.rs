@@ -12,7 +12,9 @@ use crate::harness::raw::http2::RawHttp2;
 use crate::harness::within;
 use rimward_engine::Compiler;
 use rimward_manifest::{NodeFile, Secret};
-use rimward_node::{Drained, Installed, Node, Options, Placement, Profile, StartError, StateChoice};
+use rimward_node::{
+    Drained, Installed, MemorySource, Node, Options, Placement, Profile, StartError, StateChoice,
+};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io::Write;
@@ -43,6 +45,7 @@ pub struct NodeBuilder {
     apps: Vec<App>,
     fakes: BTreeMap<String, Fake>,
     secrets: Vec<String>,
+    memory: MemorySource,
 }
 
 /// A running node. Dropping it ends it.
@@ -82,6 +85,7 @@ impl NodeBuilder {
             apps: Vec::new(),
             fakes: BTreeMap::new(),
             secrets: Vec::new(),
+            memory: Arc::new(|| None),
         }
     }
 
@@ -99,6 +103,13 @@ impl NodeBuilder {
         let app = self.apps.pop().expect("an upstream belongs to an app").upstream(name, &fake);
         self.apps.push(app);
         self.fakes.insert(name.to_owned(), fake);
+        self
+    }
+
+    /// On a machine that has so much memory left.
+    #[must_use]
+    pub fn memory(mut self, source: MemorySource) -> Self {
+        self.memory = source;
         self
     }
 
@@ -185,6 +196,7 @@ impl NodeBuilder {
             state: self.state,
             compiler: self.compiler,
             observer: heard.clone(),
+            memory: self.memory,
             given: Vec::new(),
         };
         let started = tokio::task::spawn_blocking(move || Node::start(options)).await;

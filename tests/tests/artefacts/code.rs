@@ -74,7 +74,9 @@ async fn a_damaged_cache_costs_a_compilation_and_nothing_else() {
     let node = node().own_cache().start().await;
     node.install("trap").await;
     let entries = || std::fs::read_dir(node.folder().join("cache")).unwrap();
-    let entry: PathBuf = entries().next().unwrap().unwrap().path();
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+    // Beside it lies the file that processes lock.
+    let entry: PathBuf = entries().map(|entry| entry.unwrap().path()).max_by_key(size).unwrap();
     let good = std::fs::read(&entry).unwrap();
     for at in (0..good.len()).step_by(good.len() / 8) {
         let mut bad = good.clone();

@@ -37,6 +37,7 @@ async fn the_node_adds_the_key_and_the_guest_cannot_replace_it() {
     assert_eq!(sent, [format!("Bearer {SECRET}").as_str()]);
 }
 
+/// F18: nothing that the node puts out has a secret in it, whatever goes wrong.
 #[tokio::test]
 async fn a_secret_shows_in_no_reply_no_log_no_metric_and_no_error() {
     let vision = fake(replies(|_| async { panic!("a connection that breaks") }));

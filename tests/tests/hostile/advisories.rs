@@ -22,7 +22,7 @@ fn the_page_names_tests_that_there_are() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(page.join("../docs/advisories.md")).expect("the page is there");
     let mut sources = String::new();
-    for folder in ["tests/hostile", "tests/node", "tests/capabilities", "tests/compat"] {
+    for folder in ["tests/artefacts", "tests/hostile", "tests/node", "tests/capabilities", "tests/compat"] {
         for entry in std::fs::read_dir(page.join(folder)).expect("the tests are there") {
             let path = entry.expect("it can be read").path();
             sources += &std::fs::read_to_string(path).expect("it can be read");

@@ -145,7 +145,7 @@ async fn components_nest_up_to_a_depth_and_are_refused_beyond() {
         let bytes = [preamble, &component_section(&inner), rest].concat();
         app("by-hand").named("deep").on("deep.example").component("by-hand", bytes)
     };
-    let max = rimward_engine::limits::NESTED_COMPONENTS;
+    let max = rimward_engine::limits::COMPONENT_NESTING;
     // `depth` of them lie in the first.
     node.install(nested(max - 1)).await;
     for depth in [max, 20_000] {

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stderr, reason = "the figures are what it is run for")]
 
 mod clients;
+mod memory;
 mod neighbours;
 mod origin;
+mod overload;
 mod proxy;

@@ -1,7 +1,10 @@
 //! Who may run: permits of the node, of a function and of a tenant, the queue before them, and what is said to those for
 //! whom there is no room.
 
+use rimward_node::MemoryLeft;
 use rimward_tests::{App, NodeBuilder, TestNode, app, eventually, node};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::task::JoinHandle;
 
 /// A function that holds its permit until its caller goes away.
@@ -130,4 +133,50 @@ async fn health_is_answered_by_a_full_node() {
     node.get("/").await.is(503);
     assert_eq!(node.ops("/readyz").await, (200, "ready\n".to_owned()));
     assert_eq!(node.ops("/metrics").await.0, 200);
+}
+
+/// H16: a crowd that comes with a new function is queued within the bounds, and every one of it is answered.
+#[tokio::test]
+async fn a_crowd_on_a_function_that_was_just_loaded_is_answered() {
+    let node = queue_wait(node().room(8, 256), "25s").own_cache().start().await;
+    node.get("/").await.is(503).code("rimward.node.no-app");
+    let installing = node.install(app("hello").limits("concurrency = 8"));
+    let crowd = async {
+        // From the first moment on that it answers.
+        while node.get("/").await.status() != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        node.get("/").at_once(200).await
+    };
+    let (_installed, answers) = tokio::join!(installing, crowd);
+    for answer in answers {
+        answer.is(200).says("hello\n");
+    }
+    node.is_idle().await;
+}
+
+/// G8, H15: a machine that runs out of memory takes nothing new on, and goes on when there is memory again.
+#[tokio::test]
+async fn a_node_that_is_short_of_memory_refuses_and_recovers() {
+    const TOTAL: u64 = 1 << 30;
+    let left = Arc::new(AtomicU64::new(TOTAL / 2));
+    let source = left.clone();
+    let memory = move || Some(MemoryLeft { total_bytes: TOTAL, left_bytes: source.load(Relaxed) });
+    let node = node().memory(Arc::new(memory)).app(app("hello").with("reuse = 100")).start().await;
+    node.get("/").await.is(200);
+    left.store(TOTAL / 100, Relaxed);
+    let refused = async || node.get("/").await.status() == 503;
+    while !refused().await {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    node.get("/").await.is(503).code("rimward.node.memory").has("retry-after", "1");
+    eventually("no instance waits", || {
+        (node.metric("rimward_memory_used_bytes", "").value() == 0.0).then_some(())
+    })
+    .await;
+    left.store(TOTAL / 2, Relaxed);
+    while refused().await {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    node.get("/").await.is(200);
 }

@@ -8,7 +8,7 @@ use super::reply::{Reply, ReplyBody, Streaming};
 use super::wall::Wall;
 use crate::Offences;
 use crate::function::{Function, Instance, Proxy};
-use crate::limits::{LINGER, REPLY_COLLECTED_BYTES};
+use crate::limits::{HOG_REPLY_GRACE, LINGER, REPLY_COLLECTED_BYTES};
 use bytes::BytesMut;
 use http_body::Body;
 use rimward_engine::{Engine, Lost, NoRoom, Run, Starved, Stop, Usage};
@@ -69,6 +69,8 @@ pub struct Call {
     collected: BytesMut,
     wall: Wall,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// How long the rest of a hog's reply is waited for.
+    grace: Option<Pin<Box<Sleep>>>,
 }
 
 type Head = Result<http::Response<WasiBody>, Error>;
@@ -219,7 +221,7 @@ impl Function {
             returned,
             on_close: Some(on_close),
         };
-        Call { running, head, response: None, collected: BytesMut::new(), wall, alarm: None }
+        Call { running, head, response: None, collected: BytesMut::new(), wall, alarm: None, grace: None }
     }
 }
 
@@ -412,12 +414,27 @@ impl Call {
                 }
                 Poll::Ready(None) if self.running.is_ending() => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(self.ended(None)),
-                Poll::Pending => return Poll::Ready(self.running.unfinished().map_or(Ok(Complete::No), Err)),
+                Poll::Pending => {
+                    return match self.running.unfinished() {
+                        Some(failure) => Poll::Ready(Err(failure)),
+                        None if self.is_on_its_way(cx) => Poll::Pending,
+                        None => Poll::Ready(Ok(Complete::No)),
+                    };
+                }
             }
             if self.collected.len() > REPLY_COLLECTED_BYTES {
                 return Poll::Ready(Ok(Complete::No));
             }
         }
+    }
+
+    /// A guest that was moved to other threads sends its head from there: what follows at once is a moment behind.
+    fn is_on_its_way(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.running.usage.overran() {
+            return false;
+        }
+        let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(HOG_REPLY_GRACE)));
+        grace.as_mut().poll(cx).is_pending()
     }
 
     /// The body has ended; if that is because the guest failed, nothing has been sent yet and the caller learns it.

@@ -14,3 +14,4 @@ mod restart;
 mod serve;
 mod signals;
 mod slow;
+mod throttled;

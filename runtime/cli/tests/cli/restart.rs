@@ -19,6 +19,7 @@ struct Seen {
 }
 
 impl Seen {
+    #[expect(clippy::print_stderr, reason = "what a failing test has to say")]
     fn failed(&self, why: impl std::fmt::Display) {
         eprintln!("a request failed: {why}");
         self.failed.fetch_add(1, Relaxed);

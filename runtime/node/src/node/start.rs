@@ -8,6 +8,7 @@ use crate::crowd::Crowd;
 use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT, DESCRIPTORS_MIN, HANDSHAKES_PART};
 use crate::listen::{self, Given, ListenError};
 use crate::metrics::Metrics;
+use crate::pressure::{self, Pressure};
 use crate::revision::WarmRoom;
 use crate::tls::{Certificates, TlsError};
 use crate::{Addresses, ops};
@@ -89,11 +90,13 @@ impl Node {
         let bound = bind_all(&options.file, given, certificates.as_ref(), cores, &mut addresses)?;
         let (ops, listeners) = (bound.ops, bound.by_core);
         let sockets = keep(&listeners, ops.as_ref()).map_err(StartError::Sockets)?;
+        let memory = options.memory.clone();
         let shared = Arc::new(shared(options, cores, &addresses, certificates.clone())?);
         shared.open.send_replace(open);
         let (stop, stopping) = watch::channel(false);
         let node = Self { shared, addresses, threads: Mutex::default(), stop, sockets: Mutex::new(sockets) };
         node.start_cores(listeners, ops, certificates, &stopping)?;
+        node.shared.core_of_this_thread().runtime.spawn(pressure::watch(node.shared.clone(), memory));
         Ok(node)
     }
 
@@ -250,6 +253,7 @@ fn shared(
         profile: options.profile,
         settings: ArcSwap::from_pointee(Declared::of(file.clone(), &memory, None)),
         memory,
+        pressure: Pressure::default(),
         warm_room: WarmRoom::new(warm as usize),
         connections: Arc::new(Semaphore::new(connections as usize)),
         crowd: Arc::new(crowd),

@@ -23,7 +23,9 @@ async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
             std::io::stdout().flush()?;
         }
         ["long", bytes] => log(Level::Info, "", &"x".repeat(bytes.parse()?)),
-        ["flood" | "a" | "b", lines] => (0..lines.parse()?).for_each(|n: u32| log(Level::Info, "", &format!("line {n}"))),
+        ["flood" | "a" | "b", lines] => {
+            (0..lines.parse()?).for_each(|n: u32| log(Level::Info, "", &format!("line {n}")))
+        }
         ["forged"] => println!("\x1b[31mred\r level=error"),
         _ => {}
     }

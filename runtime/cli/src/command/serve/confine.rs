@@ -162,6 +162,9 @@ fn around(path: &Path) -> Vec<PathBuf> {
         all.extend(folder);
         all.push(path);
     }
+    // A path without links is its own real one.
+    let mut seen = BTreeSet::new();
+    all.retain(|path| seen.insert(path.clone()));
     all
 }
 
