@@ -171,6 +171,8 @@ fn replies(mut bytes: &[u8]) -> Option<Vec<RawReply>> {
         let len = match content_length(&head) {
             Some(len) => len,
             None if chunked => bytes.windows(5).position(|window| window == b"0\r\n\r\n")? + 5,
+            // Up to the end of the connection, which HTTP/1.0 has no other way to say.
+            None if head.starts_with("HTTP/1.0") => bytes.len(),
             None => 0,
         };
         let body = bytes.get(..len)?.to_vec();
