@@ -26,9 +26,9 @@ const OFFENDERS: [(&str, &str, &[u16], &[&str]); 8] = [
 /// Connections that hammer each of them.
 const HAMMERS: usize = 2;
 
-/// Wall and CPU time of each of them.
 /// The time in the queue comes before the wall limit's: the node's default.
 const QUEUE_WAIT: Duration = Duration::from_millis(500);
+/// Wall and CPU time of each of them.
 const WALL: Duration = Duration::from_millis(500);
 
 /// How long after its wall limit an offender's caller may wait.
