@@ -106,7 +106,15 @@ impl Client {
         timeouts: Timeouts,
         deadline: Option<Instant>,
     ) -> Result<Response<Body>, Error> {
-        let clock = Clock::start(timeouts, deadline);
+        self.send_within(request, target, Clock::start(timeouts, deadline)).await
+    }
+
+    pub(crate) async fn send_within(
+        &self,
+        request: Request<Body>,
+        target: Target<'_>,
+        clock: Clock,
+    ) -> Result<Response<Body>, Error> {
         let route = target.route(request.uri())?; //                  where to, and by whose policy
         let request = head::prepare(request, &route)?; //             what goes on the wire
         let mut request = head::decided(request).await?; //           whether it has a body

@@ -40,6 +40,19 @@ pub enum Error {
     /// The connection ended before the response head.
     #[error("connection ended before the response")]
     ConnectionTerminated(#[source] Cause),
+    /// The server did not take the request: the connection closed before it, or the stream was refused (RFC 9113, section
+    /// 8.7). Nothing was done about it.
+    #[error("the request was not taken")]
+    Unsent(#[source] Cause),
+    /// The upstream's circuit breaker is open: it failed too often of late.
+    #[error("the circuit breaker is open")]
+    CircuitOpen,
+    /// As many calls to the upstream are under way and waiting as may be.
+    #[error("too many calls are under way")]
+    BulkheadFull,
+    /// The caller's own time is up.
+    #[error("the caller's time is up")]
+    Deadline,
     /// The client is at its connection limit and no connection became free in time.
     #[error("too many open connections")]
     ConnectionLimit,
@@ -113,7 +126,62 @@ impl Error {
                 | Self::FirstByteTimeout
                 | Self::BetweenBytesTimeout
                 | Self::TotalTimeout
+                | Self::Deadline
         )
+    }
+
+    /// Whether the server has provably seen nothing of the request, so that any request may be sent again.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        matches!(
+            self,
+            Self::DnsTimeout
+                | Self::Dns(_)
+                | Self::DestinationUnavailable(_)
+                | Self::ConnectionRefused
+                | Self::ConnectionTimeout
+                | Self::Unsent(_)
+        )
+    }
+
+    /// Whether it says something about the upstream; not what its caller or this node did.
+    #[must_use]
+    pub fn is_upstreams(&self) -> bool {
+        match self {
+            Self::DnsTimeout
+            | Self::Dns(_)
+            | Self::DestinationNotFound
+            | Self::DestinationUnavailable(_)
+            | Self::ConnectionRefused
+            | Self::ConnectionTimeout
+            | Self::ConnectionTerminated(_)
+            | Self::Unsent(_)
+            | Self::TlsCertificate(_)
+            | Self::TlsAlert(_)
+            | Self::TlsProtocol(_)
+            | Self::FirstByteTimeout
+            | Self::BetweenBytesTimeout
+            | Self::TotalTimeout
+            | Self::ResponseIncomplete(_)
+            | Self::ResponseHeadersTooLarge
+            | Self::ResponseProtocol(_)
+            | Self::ResponseUpgrade => true,
+            Self::CircuitOpen
+            | Self::BulkheadFull
+            | Self::Deadline
+            | Self::ConnectionLimit
+            | Self::DestinationProhibited(_)
+            | Self::LoopDetected
+            | Self::RequestDenied(_)
+            | Self::RequestMethodInvalid
+            | Self::RequestUriInvalid
+            | Self::RequestUriTooLong
+            | Self::RequestHeadersTooLarge
+            | Self::RequestBodyLength
+            | Self::RequestBodyTooLarge
+            | Self::RequestBody(_)
+            | Self::ResponseBodyTooLarge => false,
+        }
     }
 
     /// What the function and its caller may read: no host, no address, no cause.
@@ -129,6 +197,10 @@ impl Error {
             Self::ConnectionRefused => "connection refused",
             Self::ConnectionTimeout => "connecting timed out",
             Self::ConnectionTerminated(_) => "connection ended before the response",
+            Self::Unsent(_) => "the request was not taken",
+            Self::CircuitOpen => "the circuit breaker is open",
+            Self::BulkheadFull => "too many calls are under way",
+            Self::Deadline => "the caller's time is up",
             Self::ConnectionLimit => "too many open connections",
             Self::TlsCertificate(_) => "the server's certificate is not acceptable",
             Self::TlsAlert(_) => "TLS alert received",
@@ -162,8 +234,11 @@ impl Error {
         if let Some(tls) = Self::tls(&error) {
             return tls;
         }
-        if is_answered_by_reset(&error) {
-            return Self::ResponseProtocol(Arc::new(error));
+        if let Some(reset) = reset(&error) {
+            return match reset {
+                h2::Reason::REFUSED_STREAM => Self::Unsent(Arc::new(error)),
+                _ => Self::ResponseProtocol(Arc::new(error)),
+            };
         }
         if error.is_parse_too_large() {
             Self::ResponseHeadersTooLarge
@@ -213,11 +288,11 @@ impl Error {
     }
 }
 
-/// Whether an HTTP/2 server reset the stream instead of answering, after it began to work on it. `REFUSED_STREAM` says
-/// that it did not (RFC 9113, section 8.7), and so does a connection that is shut down.
-fn is_answered_by_reset(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|h2| h2.is_reset() && h2.reason() != Some(h2::Reason::REFUSED_STREAM))
+/// Why an HTTP/2 server reset the stream instead of answering. `REFUSED_STREAM` says that it did not begin to work on
+/// it (RFC 9113, section 8.7).
+fn reset(error: &hyper::Error) -> Option<h2::Reason> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    if cause.is_reset() { cause.reason() } else { None }
 }
 
 fn from_rustls(error: &rustls::Error) -> Error {

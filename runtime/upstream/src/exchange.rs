@@ -106,6 +106,10 @@ fn lost(
     let error = lease.connection.failure(failed.into_error());
     if let Some(unsent) = unsent {
         hold.forget();
+        let error = match error {
+            Error::ConnectionTerminated(cause) => Error::Unsent(cause),
+            other => other,
+        };
         return Lost { error, again: Some(Box::new(unsent)) };
     }
     let again = spare.filter(|_| matches!(error, Error::ConnectionTerminated(_)));

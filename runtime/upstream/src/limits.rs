@@ -63,3 +63,28 @@ pub const RESPONSE_HEADERS_MAX: usize = 100;
 /// How long a GET, HEAD, DELETE, OPTIONS or TRACE whose body is undecided waits for the first piece or the end, so that
 /// one without a body goes out as such. A guest that has not decided by then gets a chunked request.
 pub const BODY_DECISION_MAX: Duration = Duration::from_millis(50);
+
+/// Bytes of a request's body that are kept for another try. Past it the request is sent once.
+/// What gRPC and Linkerd keep too.
+pub const REPLAY_BYTES_MAX: usize = 64 << 10;
+/// Pieces of a request's body that are kept for another try. Past it the request is sent once. A piece costs memory of its
+/// own, and a body in pieces of one byte must not cost a hundred times its size.
+pub const REPLAY_PIECES_MAX: usize = 1024;
+/// Tokens in the bucket that pays for retries, as in the AWS SDKs.
+pub const BUDGET_TOKENS: u64 = 500;
+/// A retry after a timeout costs as much as this many others: it held the upstream's resources for longer.
+pub const TIMEOUT_COST: u64 = 2;
+/// Hedges that a quiet time may save up.
+pub const HEDGE_BURST: u64 = 10;
+/// Answers that must be known before a percentile means anything: below a hundred, the 95th is that of a few calls.
+pub const HEDGE_SAMPLES_MIN: u64 = 100;
+/// Latencies are known for one to two turns.
+pub const LATENCY_TURN: Duration = Duration::from_secs(30);
+/// A retry is not begun in less time than this share of the answers took: it could not finish.
+pub const QUICKEST_SHARE: f64 = 0.05;
+/// A try that its caller's deadline cut short counts against the upstream if this share of the answers took less time.
+pub const USUAL_SHARE: f64 = 0.95;
+/// Bytes of a failed response that are read before the next try, so that its connection can be used again.
+pub const DRAIN_BYTES_MAX: usize = 64 << 10;
+/// Changes of state that a breaker remembers.
+pub const BREAKER_CHANGES: usize = 32;

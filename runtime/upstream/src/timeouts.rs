@@ -81,6 +81,8 @@ pub(crate) struct Limit {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     timeouts: Timeouts,
+    /// The caller's own deadline, where it is before `end`: for everything up to the response's head.
+    head_by: Option<Instant>,
     end: Instant,
 }
 
@@ -89,21 +91,26 @@ impl Clock {
     pub(crate) fn start(timeouts: Timeouts, deadline: Option<Instant>) -> Self {
         let timeouts = timeouts.clamped();
         let end = Instant::now() + timeouts.total;
-        Self { timeouts, end: deadline.map_or(end, |deadline| deadline.min(end)) }
+        Self { timeouts, head_by: None, end: deadline.map_or(end, |deadline| deadline.min(end)) }
+    }
+
+    /// The clock of one of several exchanges: the head must be there by `head_by`, and all of it by `end`.
+    pub(crate) fn until(timeouts: Timeouts, head_by: Option<Instant>, end: Instant) -> Self {
+        Self { timeouts: timeouts.clamped(), head_by: head_by.filter(|by| *by < end), end }
     }
 
     pub(crate) fn connect(&self) -> Limit {
-        self.stage(Instant::now(), self.timeouts.connect, Error::ConnectionTimeout)
+        self.before_head(Instant::now(), self.timeouts.connect, Error::ConnectionTimeout)
     }
 
     /// Room under the connection limit comes out of the connect timeout.
     pub(crate) fn room(&self) -> Limit {
         let wait = self.timeouts.connect.min(limits::CONNECTION_WAIT_MAX);
-        self.stage(Instant::now(), wait, Error::ConnectionLimit)
+        self.before_head(Instant::now(), wait, Error::ConnectionLimit)
     }
 
     pub(crate) fn first_byte(&self, since: Instant) -> Limit {
-        self.stage(since, self.timeouts.first_byte, Error::FirstByteTimeout)
+        self.before_head(since, self.timeouts.first_byte, Error::FirstByteTimeout)
     }
 
     pub(crate) fn between_bytes(&self, since: Instant) -> Limit {
@@ -113,6 +120,13 @@ impl Clock {
     /// Whether the whole exchange is over its time.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         now >= self.end
+    }
+
+    fn before_head(&self, since: Instant, lasts: Duration, expired: Error) -> Limit {
+        match self.head_by {
+            Some(at) if since + lasts >= at => Limit { at, expired: Error::Deadline },
+            _ => self.stage(since, lasts, expired),
+        }
     }
 
     fn stage(&self, since: Instant, lasts: Duration, expired: Error) -> Limit {

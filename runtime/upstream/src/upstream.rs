@@ -6,6 +6,7 @@
 use crate::address::{AddressRules, Allowed};
 use crate::origin::Origin;
 use crate::pool::Key;
+use crate::state::{Policy, State};
 use crate::tls::{self, Identity, Roots, TlsError};
 use crate::{Error, Secret, Timeouts};
 use http::uri::{PathAndQuery, Uri};
@@ -28,6 +29,8 @@ pub struct UpstreamConfig {
     pub timeouts: Timeouts,
     /// Special addresses the upstream may be at, by the operator's word.
     pub allowed: Vec<Allowed>,
+    /// How calls are made.
+    pub policy: Policy,
 }
 
 impl UpstreamConfig {
@@ -40,6 +43,7 @@ impl UpstreamConfig {
             identity: None,
             timeouts: Timeouts::default(),
             allowed: Vec::new(),
+            policy: Policy::default(),
         }
     }
 }
@@ -68,6 +72,7 @@ pub struct Upstream {
     tls: Option<Arc<rustls::ClientConfig>>,
     timeouts: Timeouts,
     addresses: AddressRules,
+    state: Arc<State>,
 }
 
 /// The next TLS identity; 0 is the client's.
@@ -90,7 +95,21 @@ impl Upstream {
             tls,
             timeouts: config.timeouts.clamped(),
             addresses: AddressRules::new(config.allowed),
+            state: Arc::new(State::unwatched(config.policy)),
         })
+    }
+
+    /// The same upstream with the state that calls to it share, in place of one of its own.
+    #[must_use]
+    pub fn with_state(mut self, state: Arc<State>) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// What is known from its calls, and the policy for them.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
     }
 
     /// How long a call may take; narrow it by what the function wants ([`Timeouts::narrowed`]).

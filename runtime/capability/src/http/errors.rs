@@ -18,7 +18,10 @@ pub fn from_upstream(error: Upstream) -> Error {
         Upstream::ConnectionRefused => Error::ConnectionRefused,
         Upstream::ConnectionTimeout => Error::ConnectionTimeout,
         Upstream::ConnectionTerminated(_) => Error::ConnectionTerminated,
-        Upstream::ConnectionLimit => Error::ConnectionLimitReached,
+        Upstream::Unsent(_) => Error::ConnectionTerminated,
+        // What a proxy says of a destination that it has not even tried (RFC 9209, section 2.3.5).
+        Upstream::CircuitOpen => Error::DestinationUnavailable,
+        Upstream::BulkheadFull | Upstream::ConnectionLimit => Error::ConnectionLimitReached,
         Upstream::TlsCertificate(_) => Error::TlsCertificateError,
         Upstream::TlsAlert(id) => Error::TlsAlertReceived { alert_id: Some(id), alert_message: None },
         Upstream::TlsProtocol(_) => Error::TlsProtocolError,
@@ -29,7 +32,9 @@ pub fn from_upstream(error: Upstream) -> Error {
         Upstream::RequestHeadersTooLarge => Error::HttpRequestHeaderSectionSize(None),
         Upstream::RequestBodyLength | Upstream::RequestBodyTooLarge => Error::HttpRequestBodySize(None),
         Upstream::RequestBody(cause) => guests_own(&cause).unwrap_or(Error::HttpProtocolError),
-        Upstream::FirstByteTimeout | Upstream::TotalTimeout => Error::HttpResponseTimeout,
+        Upstream::FirstByteTimeout | Upstream::TotalTimeout | Upstream::Deadline => {
+            Error::HttpResponseTimeout
+        }
         Upstream::BetweenBytesTimeout => Error::ConnectionReadTimeout,
         Upstream::ResponseIncomplete(_) => Error::HttpResponseIncomplete,
         Upstream::ResponseHeadersTooLarge => Error::HttpResponseHeaderSectionSize(None),

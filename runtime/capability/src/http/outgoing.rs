@@ -7,7 +7,7 @@ use super::errors::{from_upstream, to_upstream};
 use crate::{Offence, Offences, limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
-use rimward_upstream::{Client, Egress, Error as UpstreamError, Target, Timeouts, Upstream, Wanted};
+use rimward_upstream::{Client, Egress, Error as UpstreamError, Target, Terms, Timeouts, Upstream, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -202,10 +202,8 @@ impl Context {
         let authority = authority.ok_or(Error::HttpRequestUriInvalid)?;
         match self.grant.destination(&authority, request.uri())? {
             Destination::Function(name) => self.call_function(name, request, permit).await,
-            Destination::Upstream(upstream) => {
-                self.call(request, Target::Upstream(upstream), options, permit).await
-            }
-            Destination::Host(egress) => self.call(request, Target::Host(egress), options, permit).await,
+            Destination::Upstream(upstream) => self.call(request, upstream, options, permit).await,
+            Destination::Host(egress) => self.send_to_host(request, egress, options, permit).await,
         }
     }
 
@@ -252,26 +250,45 @@ impl Context {
         }
     }
 
+    /// A call to a named upstream, under its policy.
     async fn call(
         &self,
         request: http::Request<WasiBody>,
-        target: Target<'_>,
+        upstream: &Upstream,
         options: Option<RequestOptions>,
         permit: CallPermit,
     ) -> Result<http::Response<WasiBody>, CallFailure> {
-        let timeouts = match target {
-            Target::Upstream(upstream) => upstream.timeouts(),
-            Target::Host(_) => Timeouts::default(),
+        let terms = Terms {
+            timeouts: narrowed(upstream.timeouts(), options),
+            deadline: self.wall.calls_deadline().map(Into::into),
         };
-        let timeouts = options.map_or(timeouts, |options| timeouts.narrowed(wanted(&options)));
         let request = request.map(|body| body.map_err(to_upstream).boxed_unsync());
-        let sent = self.in_time(self.client.send(request, target, timeouts, None)).await?;
-        let response = sent.map_err(|error| match error {
+        let called = rimward_upstream::call(&*self.client, upstream, request, terms).await;
+        let response = called.map_err(CallFailure::Upstream)?.response;
+        Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
+    }
+
+    /// A request to a host that the function was granted: sent once, with no policy of its own.
+    async fn send_to_host(
+        &self,
+        request: http::Request<WasiBody>,
+        egress: &Egress,
+        options: Option<RequestOptions>,
+        permit: CallPermit,
+    ) -> Result<http::Response<WasiBody>, CallFailure> {
+        let timeouts = narrowed(Timeouts::default(), options);
+        let request = request.map(|body| body.map_err(to_upstream).boxed_unsync());
+        let sending = self.client.send(request, Target::Host(egress), timeouts, None);
+        let response = self.in_time(sending).await?.map_err(|error| match error {
             UpstreamError::RequestDenied(_) => CallFailure::Denied("hosts"),
             error => CallFailure::Upstream(error),
         })?;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
     }
+}
+
+fn narrowed(timeouts: Timeouts, options: Option<RequestOptions>) -> Timeouts {
+    options.map_or(timeouts, |options| timeouts.narrowed(wanted(&options)))
 }
 
 /// A host, and a port that is one. A user and password would be dropped without a word, or sent where nobody expects them

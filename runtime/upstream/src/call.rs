@@ -1,0 +1,235 @@
+//! One call to an upstream under its policy, from the caller's request to the answer that it gets.
+//!
+//! The capability crate calls [`call`] for each request to a named upstream. The steps stand in the order in which they
+//! run: is there time, is there a place, and then tries, each of them admitted by the breaker, sent, and told
+//! to everybody who learns from it, until one is good enough or another one is not worth it. Dropping the future
+//! cancels the tries in flight and gives everything back.
+
+use crate::bulkhead::Place;
+use crate::deadline::{self, Time};
+use crate::replay::Replay;
+use crate::state::State;
+use crate::told::Told;
+use crate::transport::{Attempt, Transport};
+use crate::trial::Trial;
+use crate::watch::{Event, Outcome, Shed};
+use crate::{Body, Error, Timeouts, Upstream, ending, limits, retry};
+use futures_util::future::{Either, select};
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// What the caller of an upstream brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The upstream's timeouts, narrowed by what the caller wants. `total` counts for all tries together.
+    pub timeouts: Timeouts,
+    /// When the caller's own time is up: the head of the answer must be there by then.
+    pub deadline: Option<Instant>,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response; its body holds the call's place among the concurrent ones until it has ended.
+    pub response: Response<Body>,
+    /// How it came about.
+    pub told: Told,
+}
+
+/// Calls `upstream` under its policy.
+///
+/// The answer may be an error status: that of the last try. Dropping the future cancels what is in flight.
+///
+/// # Errors
+/// That of the last try; or [`Error::CircuitOpen`], [`Error::BulkheadFull`] and [`Error::Deadline`] for a call
+/// that was not tried.
+pub async fn call<T: Transport>(
+    transport: &T,
+    upstream: &Upstream,
+    request: Request<Body>,
+    terms: Terms,
+) -> Result<Answer, Error> {
+    let state = upstream.state();
+    let time = Time::start(terms);
+    let place = enter(state, time).await?; //                                  a place among the calls under way
+    let mut course = Course { transport, upstream, state, time, told: Told::default() };
+    let response = course.tries(request).await?; //                            tries, until one is good enough
+    let mut response = ending::holding(response, place, state); //             the place is held until the body ends
+    course.told.mark(response.headers_mut());
+    Ok(Answer { response, told: course.told })
+}
+
+async fn enter(state: &Arc<State>, time: Time) -> Result<Place, Error> {
+    let entered = match time.is_over(time.start) {
+        true => Err(Error::Deadline),
+        false => state.bulkhead().enter(time.head_by()).await,
+    };
+    entered.inspect_err(|error| {
+        let shed = if matches!(error, Error::Deadline) { Shed::Deadline } else { Shed::BulkheadFull };
+        state.watch().hear(Event::Shed(shed));
+    })
+}
+
+/// One call while it is tried.
+struct Course<'a, T> {
+    transport: &'a T,
+    upstream: &'a Upstream,
+    state: &'a Arc<State>,
+    time: Time,
+    told: Told,
+}
+
+type Sent = Result<Response<Body>, Error>;
+
+impl<T: Transport> Course<'_, T> {
+    async fn tries(&mut self, request: Request<Body>) -> Sent {
+        let policy = self.state.policy();
+        let is_repeated = policy.retry.attempts > 1 || policy.hedge.is_some();
+        let mut replay = Replay::new(request, is_repeated);
+        let mut now = self.time.start;
+        loop {
+            let result = self.one_try(&mut replay, now).await;
+            let outcome = retry::outcome(&result);
+            if outcome == Outcome::Answered {
+                self.state.retries().put_in();
+            }
+            if !policy.retry.on.includes(&result) {
+                return result;
+            }
+            let Some(pause) = self.pause(&replay, &result, outcome) else { return result };
+            self.state.watch().hear(Event::Retrying { failed: self.told.tries, pause });
+            rest(result, pause).await;
+            now = Instant::now();
+        }
+    }
+
+    /// The pause before the next try; `None` where there is no next one.
+    fn pause(&self, replay: &Replay, result: &Sent, outcome: Outcome) -> Option<Duration> {
+        let policy = &self.state.policy().retry;
+        let is_unsent = result.as_ref().err().is_some_and(Error::is_unsent);
+        let head = replay.head();
+        let may_repeat = is_unsent || retry::is_repeatable(&head.method, &head.headers);
+        if self.told.tries >= policy.attempts || !may_repeat || !replay.is_possible() {
+            return None;
+        }
+        let now = Instant::now();
+        if !self.state.breaker().would_admit(now) {
+            return None;
+        }
+        let backoff = policy.backoff(self.told.tries, self.state.random());
+        let pause = retry::retry_after(result).map_or(backoff, |asked| asked.saturating_add(backoff));
+        // As long as the quickest answers take, at the least.
+        let needed = self.state.latency().percentile(limits::QUICKEST_SHARE, limits::HEDGE_SAMPLES_MIN, now);
+        let ready = now.checked_add(pause)?.checked_add(needed.unwrap_or(limits::TIMEOUT_MIN))?;
+        if ready > self.time.head_by() {
+            return None;
+        }
+        if !self.state.retries().take_out(retry::cost(outcome)) {
+            self.state.watch().hear(Event::BudgetSpent);
+            return None;
+        }
+        Some(pause)
+    }
+
+    /// One try, and perhaps another one beside it.
+    async fn one_try(&mut self, replay: &mut Replay, now: Instant) -> Sent {
+        let hedge = self.state.policy().hedge;
+        let after = hedge.and_then(|hedge| hedge.pause(self.state.latency(), now));
+        self.told.tries = self.told.tries.saturating_add(1);
+        let Some(after) = after else {
+            return send(self.transport, self.upstream, self.time, replay.request(), now).await;
+        };
+        let head = replay.head();
+        let may_hedge = !self.told.is_hedged && retry::is_repeatable(&head.method, &head.headers);
+        let mut first = pin!(send(self.transport, self.upstream, self.time, replay.request(), now));
+        if !may_hedge {
+            return first.await;
+        }
+        if let Ok(result) = timeout_at(now + after, &mut first).await {
+            if retry::outcome(&result) == Outcome::Answered {
+                self.state.hedges().put_in();
+            }
+            return result;
+        }
+        let now = Instant::now();
+        let is_worth_it = replay.is_whole() && self.state.breaker().would_admit(now);
+        if !is_worth_it || !self.state.hedges().take_out(1) {
+            return first.await;
+        }
+        self.told.tries = self.told.tries.saturating_add(1);
+        self.told.is_hedged = true;
+        self.state.watch().hear(Event::Hedged);
+        let second = pin!(send(self.transport, self.upstream, self.time, replay.request(), now));
+        // The one that loses is dropped with this function's frame, and its exchange with it.
+        match select(first, second).await {
+            Either::Left((result, second)) => better(result, second).await,
+            Either::Right((result, first)) => {
+                if retry::outcome(&result) == Outcome::Answered {
+                    self.state.watch().hear(Event::HedgeWon);
+                }
+                better(result, first).await
+            }
+        }
+    }
+}
+
+/// The result that came first, if it is good; else the other one's, if that is better.
+async fn better(result: Sent, other: impl Future<Output = Sent>) -> Sent {
+    if retry::outcome(&result) == Outcome::Answered {
+        return result;
+    }
+    let later = other.await;
+    if later.is_ok() || result.is_err() { later } else { result }
+}
+
+/// One try over the network: admitted, sent, and told.
+async fn send<T: Transport>(
+    transport: &T,
+    upstream: &Upstream,
+    time: Time,
+    mut request: Request<Body>,
+    now: Instant,
+) -> Sent {
+    let state = upstream.state();
+    let Some(admitted) = state.breaker().admit(now) else {
+        state.watch().hear(Event::Shed(Shed::CircuitOpen));
+        return Err(Error::CircuitOpen);
+    };
+    let trial = Trial::start(state, admitted, time, now);
+    if let Some(left) = time.left(now) {
+        deadline::tell(request.headers_mut(), left);
+    }
+    let attempt = Attempt { upstream, timeouts: time.timeouts, head_by: time.deadline, end: time.end };
+    let result = transport.send(request, attempt).await;
+    trial.finish(&result);
+    result
+}
+
+/// Waits, and reads what is left of a failed response meanwhile, so that its connection can be used again.
+async fn rest(result: Sent, pause: Duration) {
+    let until = Instant::now() + pause;
+    if let Ok(response) = result {
+        let mut body = response.into_body();
+        let drained = async {
+            let mut left = limits::DRAIN_BYTES_MAX;
+            while let Some(Ok(frame)) = body.frame().await {
+                let bytes = frame.data_ref().map_or(0, bytes::Bytes::len);
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        };
+        if timeout_at(until, drained).await.is_err() {
+            return;
+        }
+    }
+    tokio::time::sleep_until(until).await;
+}
+
+#[cfg(test)]
+mod tests;

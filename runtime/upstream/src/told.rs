@@ -1,0 +1,78 @@
+//! What became of a call, for whoever made it.
+//!
+//! Filled in by [`call`](crate::call()), beside the response. [`Told::mark`] writes it into the response's headers, where
+//! every language can read it. A response of the first try with nothing to tell has no such header.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header that tells a function what became of its call: a dictionary (RFC 9651, section 3.2).
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("rimward-upstream");
+
+/// What became of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How often the upstream was tried.
+    pub tries: u8,
+    /// Whether a second try was sent beside a slow one.
+    pub is_hedged: bool,
+}
+
+impl Told {
+    /// Writes it into `headers`, in place of what the upstream says there.
+    pub fn mark(&self, headers: &mut HeaderMap) {
+        let text = self.to_string();
+        match HeaderValue::try_from(text) {
+            Ok(value) if !value.is_empty() => headers.insert(HEADER, value),
+            _ => headers.remove(HEADER),
+        };
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut entries = Entries { f, is_first: true };
+        if self.tries != 1 {
+            entries.add(format_args!("tries={}", self.tries))?;
+        }
+        if self.is_hedged {
+            entries.add(format_args!("hedged"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Entries of a dictionary, with commas between them.
+struct Entries<'a, 'f> {
+    f: &'a mut std::fmt::Formatter<'f>,
+    is_first: bool,
+}
+
+impl Entries<'_, '_> {
+    fn add(&mut self, entry: std::fmt::Arguments<'_>) -> std::fmt::Result {
+        if !std::mem::take(&mut self.is_first) {
+            self.f.write_str(", ")?;
+        }
+        self.f.write_fmt(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(told: &Told, expected: Option<&str>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, HeaderValue::from_static("tries=99"));
+        told.mark(&mut headers);
+        assert_eq!(headers.get(HEADER).map(|value| value.to_str().unwrap()), expected, "{told:?}");
+    }
+
+    #[test]
+    fn only_what_is_out_of_the_ordinary_is_told_and_the_upstream_cannot_tell_it() {
+        check(&Told { tries: 1, is_hedged: false }, None);
+        check(&Told { tries: 2, is_hedged: false }, Some("tries=2"));
+        check(&Told { tries: 1, is_hedged: true }, Some("hedged"));
+        check(&Told { tries: 3, is_hedged: true }, Some("tries=3, hedged"));
+        check(&Told { tries: 0, is_hedged: false }, Some("tries=0"));
+    }
+}
