@@ -3,7 +3,7 @@
 //!
 //! A *closed* loop sends the next request of a connection when the last one was answered: it finds how much a server can
 //! do. An *open* loop sends at a rate whether or not the server keeps up, and counts a time from when the request should
-//! have been sent: it finds what a caller would see. A failed request is counted, and its connection opened anew.
+//! have been sent: it finds what a caller would see. A failed request is counted; a lost connection is opened anew.
 
 use crate::histogram::Histogram;
 use crate::limits::{CONNECTIONS, OPEN_LOOP_REQUESTS, REPLY_WAIT};
@@ -157,9 +157,10 @@ type Shared = Arc<std::sync::Mutex<Outcome>>;
 async fn use_connection(mut connection: Connection, starts: Starts, outcome: Shared) {
     while let Some(intended) = starts.next().await {
         let result = connection.request().await;
-        let failed = result.is_err();
+        // A server that answers, whatever it answers, keeps its connections.
+        let lost = matches!(result, Err(RequestError::Io(_) | RequestError::Reply(_)));
         outcome.lock().unwrap_or_else(PoisonError::into_inner).record(intended, result);
-        if failed && connection.reopen().await.is_err() {
+        if lost && connection.reopen().await.is_err() {
             return;
         }
     }

@@ -13,6 +13,10 @@ pub(crate) const RESTART_CHECK: Duration = Duration::from_secs(30);
 /// dropped and counted.
 pub(crate) const LINES_WAITING: usize = 4096;
 
+/// Refused requests that have a line in each second, where only failures have one: enough to see who and why. A flood of
+/// them would cost the node more than to refuse them.
+pub(crate) const REFUSALS_LOGGED_PER_SECOND: u32 = 100;
+
 /// How long files must be left alone before they are built: an editor's save is several writes.
 #[cfg(feature = "compile")]
 pub(crate) const QUIET: Duration = Duration::from_millis(100);

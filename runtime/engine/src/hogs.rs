@@ -6,7 +6,7 @@ use crate::share::Share;
 use async_task::{FallibleTask, Runnable};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// How much lower the priority of a hog's thread is. At 10 it gets about a tenth of a core that others want too.
@@ -25,6 +25,7 @@ pub struct Hogs {
 struct Turns {
     queue: Mutex<Queue>,
     changed: Condvar,
+    on_turn: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -72,6 +73,12 @@ impl Hogs {
     /// Guests that could run and wait for a thread.
     pub fn waiting(&self) -> usize {
         self.turns.queue().waiting
+    }
+
+    /// Has `call` called whenever a guest got a thread, so that fewer wait. The first one asked for stays.
+    pub fn on_turn(&self, call: impl Fn() + Send + Sync + 'static) {
+        // A second one is a second node on one engine, which does not happen: it would look by itself.
+        let _ = self.turns.on_turn.set(Box::new(call));
     }
 }
 
@@ -150,6 +157,9 @@ fn run(turns: &Turns, clock: &Handle) {
     be_nice();
     let _timers = clock.enter();
     while let Some(guest) = turns.next() {
+        if let Some(on_turn) = turns.on_turn.get() {
+            on_turn();
+        }
         guest.run();
     }
 }

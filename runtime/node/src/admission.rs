@@ -9,6 +9,7 @@ mod gate;
 
 use crate::failure::Failure;
 use crate::tenants::TenantShare;
+pub(crate) use gate::Entering;
 use gate::{Gate, Held};
 use rimward_engine::Engine;
 use std::sync::Arc;
@@ -39,7 +40,14 @@ pub(crate) struct Room {
 #[derive(Debug)]
 pub(crate) struct Permit {
     _quota: QuotaPermit,
-    _node: Held,
+    node: Held,
+}
+
+impl Permit {
+    /// For an invocation that burns CPU: to be dropped when the engine has it. Until then it counts as one that waits for a core.
+    pub(crate) fn entering(&mut self) -> Option<Entering> {
+        self.node.entering()
+    }
 }
 
 /// The function's and its tenant's part of it.
@@ -103,7 +111,7 @@ impl Admission {
         loop {
             let quota = self.quota(&wanted, deadline).await?;
             if let Some(node) = self.gate.try_enter(tenant, wanted.hog) {
-                return Ok(Permit { _quota: quota, _node: node });
+                return Ok(Permit { _quota: quota, node });
             }
             // Who waits for the node keeps nothing that its own kind could use: the function's limit would look reached.
             drop(quota);
@@ -111,7 +119,7 @@ impl Admission {
             let node = self.gate.enter(tenant, wanted.hog, deadline).await.ok_or(Failure::Full)?;
             drop(place);
             if let Some(quota) = wanted.try_quota() {
-                return Ok(Permit { _quota: quota, _node: node });
+                return Ok(Permit { _quota: quota, node });
             }
         }
     }

@@ -90,7 +90,8 @@ where
     if core.node.pressure.is_short() {
         return Err(Failure::ShortOfMemory);
     }
-    let permit = core.node.admission.admit(wanted).await?;
+    let mut permit = core.node.admission.admit(wanted).await?;
+    let entering = permit.entering();
     let wall = Wall::start(function.limits.wall);
     let body_max = function.limits.request_body_bytes_max;
     let limits = BodyLimits { bytes_max: body_max, rate_min: core.node.file.limits.request_min_rate };
@@ -111,6 +112,7 @@ where
     let on_close = Box::new(move |closing| record.close(closing));
     let kept = (permit, core.working());
     let calling = function.function.call(&core.node.engine, instance, request, invocation, kept, on_close);
+    drop(entering);
     let replied = calling.reply(stream_limits(function)).await;
     let status = replied.as_ref().ok().map(http::Response::status);
     match at_fault(&fault, body_max, status) {

@@ -122,8 +122,11 @@ pub const MEMORY_KEPT_PART: u64 = 32;
 /// The same at the most, bytes: what the invocations that run already may need until they end.
 pub const MEMORY_KEPT_BYTES: u64 = 256 << 20;
 
-/// How long requests must have been waiting, without a moment in which none did, before it counts as overload.
+/// How long one request must have been waiting before it counts as overload: longer than a burst lasts.
 pub const OVERLOAD_AFTER: Duration = Duration::from_millis(100);
+
+/// Overload in which no request had to give up for so long is over.
+pub const OVERLOAD_OVER: Duration = Duration::from_secs(1);
 
 /// How long a request that comes during overload waits for a permit at the most.
 pub const OVERLOAD_WAIT: Duration = Duration::from_millis(20);
@@ -131,9 +134,6 @@ pub const OVERLOAD_WAIT: Duration = Duration::from_millis(20);
 /// Invocations that burn CPU and wait for a core, for each core, before further ones have to wait for a permit: enough to
 /// keep the core busy, few enough that each ends soon.
 pub const HOGS_WAITING_PER_CORE: usize = 4;
-
-/// How often a request that burns CPU looks whether a core has room.
-pub const GATE_POLL: Duration = Duration::from_millis(2);
 
 /// `Retry-After` of a refusal for lack of room, seconds: the queue is shorter than that.
 pub const RETRY_AFTER_S: u64 = 1;

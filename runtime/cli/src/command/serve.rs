@@ -2,6 +2,7 @@
 //! until it is asked to stop; then it drains. It never builds.
 
 mod confine;
+mod flood;
 mod log;
 mod restart;
 mod sockets;

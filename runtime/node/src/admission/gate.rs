@@ -1,21 +1,22 @@
 //! The node's permits. Where one is free it is taken without a lock. Where none is, requests line up by tenant, and a
 //! permit that comes back goes to the tenant that runs the least.
 //!
-//! Two things keep waiting short when more comes than can be done. A queue that has not been empty for [`OVERLOAD_AFTER`]
-//! is not going to be: from then on who comes waits [`OVERLOAD_WAIT`] at the most, and the last to come is the first to
+//! Two things keep waiting short when more comes than can be done. Where one has waited for [`OVERLOAD_AFTER`] there
+//! is overload: from then on who comes waits [`OVERLOAD_WAIT`] at the most, and the last to come is the first to
 //! run, because the others are nearly late already (the controlled delay and adaptive LIFO of Maurer, "Fail at Scale",
-//! ACM Queue 13/8, 2015). And invocations that burn CPU are not let in while [`HOGS_WAITING_PER_CORE`] of those that run
-//! wait for a core: to run more of them at once only makes each take longer.
+//! ACM Queue 13/8, 2015; entered by the age of the oldest, as CoDel does, so that a short queue that is always there is
+//! none). It is over when nobody waits, or nobody had to give up for [`OVERLOAD_OVER`]. And invocations that burn CPU are not let in while [`HOGS_WAITING_PER_CORE`] of those that run
+//! wait for a core or are on their way to one: to run more of them at once only makes each take longer.
 //!
 //! Where there are several tenants, the last eighth of the permits is for those that run less than an equal part.
 
-use crate::limits::{GATE_POLL, HOGS_WAITING_PER_CORE, OVERLOAD_AFTER, OVERLOAD_WAIT};
+use crate::limits::{HOGS_WAITING_PER_CORE, OVERLOAD_AFTER, OVERLOAD_OVER, OVERLOAD_WAIT};
 use crate::tenants::TenantShare;
 use rimward_engine::Engine;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -30,6 +31,8 @@ pub(super) struct Gate {
     reserved: u32,
     equal_part: u32,
     hogs_waiting_max: usize,
+    /// Invocations that burn CPU which have a permit and are not among the engine's hogs yet.
+    entering: AtomicUsize,
     engine: Option<Arc<Engine>>,
     lines: Mutex<Lines>,
 }
@@ -37,8 +40,8 @@ pub(super) struct Gate {
 struct Lines {
     /// One for each tenant that waits; none is empty.
     tenants: Vec<Line>,
-    /// When the lines were last empty.
-    empty: Instant,
+    /// Since when there has been overload: since it began, or since somebody last gave up.
+    overload: Option<Instant>,
     next_ticket: u64,
 }
 
@@ -49,6 +52,7 @@ struct Line {
 
 struct Waiter {
     ticket: u64,
+    since: Instant,
     hog: bool,
     call: oneshot::Sender<Held>,
 }
@@ -57,20 +61,32 @@ struct Waiter {
 pub(super) struct Held {
     gate: Arc<Gate>,
     tenant: Arc<TenantShare>,
+    entering: Option<Entering>,
+}
+
+/// An invocation that burns CPU, on its way to the engine's hogs. Dropped when it is there: the engine counts it from then on.
+pub(crate) struct Entering {
+    gate: Arc<Gate>,
 }
 
 impl Gate {
     pub(super) fn new(permits: u32, tenants: u32, engine: Option<Arc<Engine>>) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Arc::new(Self {
-            permits,
-            free: AtomicU32::new(permits),
-            lined_up: AtomicU32::new(0),
-            reserved: if tenants > 1 { permits / 8 } else { 0 },
-            equal_part: (permits / tenants).max(1),
-            hogs_waiting_max: HOGS_WAITING_PER_CORE * cores,
-            engine,
-            lines: Mutex::new(Lines { tenants: Vec::new(), empty: Instant::now(), next_ticket: 0 }),
+        Arc::new_cyclic(|gate| {
+            if let Some(engine) = &engine {
+                engine.hogs().on_turn(call_next_of(gate.clone()));
+            }
+            Self {
+                permits,
+                free: AtomicU32::new(permits),
+                lined_up: AtomicU32::new(0),
+                reserved: if tenants > 1 { permits / 8 } else { 0 },
+                equal_part: (permits / tenants).max(1),
+                hogs_waiting_max: HOGS_WAITING_PER_CORE * cores,
+                entering: AtomicUsize::new(0),
+                engine,
+                lines: Mutex::new(Lines { tenants: Vec::new(), overload: None, next_ticket: 0 }),
+            }
         })
     }
 
@@ -98,19 +114,9 @@ impl Gate {
         deadline: Instant,
     ) -> Option<Held> {
         let (mut called, place, wait) = self.line_up(tenant, hog, deadline);
-        let until = Instant::now() + wait;
         self.call_next();
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            // Hogs that wait for something else than a core make room, and nobody tells.
-            match timeout(left.min(GATE_POLL), &mut called).await {
-                Ok(held) => return held.ok(),
-                Err(_) if hog => self.call_next(),
-                Err(_) => {}
-            }
+        if let Ok(held) = timeout(wait, &mut called).await {
+            return held.ok();
         }
         drop(place);
         // Called in the last moment.
@@ -126,16 +132,13 @@ impl Gate {
         let (call, called) = oneshot::channel();
         let now = Instant::now();
         let mut lines = self.lines();
-        if lines.tenants.is_empty() {
-            lines.empty = now;
-        }
         let mut wait = deadline.saturating_duration_since(now);
         if lines.is_overloaded(now) {
             wait = wait.min(OVERLOAD_WAIT);
         }
         let ticket = lines.next_ticket;
         lines.next_ticket += 1;
-        lines.line(tenant).waiters.push_back(Waiter { ticket, hog, call });
+        lines.line(tenant).waiters.push_back(Waiter { ticket, since: now, hog, call });
         self.lined_up.fetch_add(1, SeqCst);
         (called, InLine { gate: self, tenant, ticket }, wait)
     }
@@ -149,12 +152,18 @@ impl Gate {
         let taken = self.free.fetch_update(SeqCst, SeqCst, |free| (free > leave).then(|| free - 1));
         taken.ok()?;
         tenant.running.fetch_add(1, SeqCst);
-        Some(Held { gate: self.clone(), tenant: tenant.clone() })
+        let entering = hog.then(|| {
+            self.entering.fetch_add(1, SeqCst);
+            Entering { gate: self.clone() }
+        });
+        Some(Held { gate: self.clone(), tenant: tenant.clone(), entering })
     }
 
     /// Whether those that burn CPU wait for a core already.
     fn is_busy(&self) -> bool {
-        self.engine.as_ref().is_some_and(|engine| engine.hogs().waiting() >= self.hogs_waiting_max)
+        let entering = self.entering.load(SeqCst);
+        let waiting = |engine: &Arc<Engine>| engine.hogs().waiting() + entering >= self.hogs_waiting_max;
+        self.engine.as_ref().is_some_and(waiting)
     }
 
     /// Gives free permits to who waits, as far as they may have them.
@@ -191,7 +200,7 @@ impl Gate {
             lines.tenants.swap_remove(index);
         }
         if lines.tenants.is_empty() {
-            lines.empty = Instant::now();
+            lines.overload = None;
         }
     }
 
@@ -201,8 +210,21 @@ impl Gate {
 }
 
 impl Lines {
-    fn is_overloaded(&self, now: Instant) -> bool {
-        !self.tenants.is_empty() && now.saturating_duration_since(self.empty) > OVERLOAD_AFTER
+    fn is_overloaded(&mut self, now: Instant) -> bool {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        match self.overload {
+            Some(last) if since(last) > OVERLOAD_OVER => self.overload = None,
+            Some(_) => {}
+            None => {
+                self.overload = self.oldest().filter(|oldest| since(*oldest) > OVERLOAD_AFTER).map(|_| now)
+            }
+        }
+        self.overload.is_some()
+    }
+
+    /// When the first of those who wait came.
+    fn oldest(&self) -> Option<Instant> {
+        self.tenants.iter().filter_map(|line| line.waiters.front()).map(|waiter| waiter.since).min()
     }
 
     fn line(&mut self, tenant: &Arc<TenantShare>) -> &mut Line {
@@ -231,8 +253,18 @@ impl Drop for InLine<'_> {
         let waiters = &mut lines.tenants[index].waiters;
         if let Some(at) = waiters.iter().position(|waiter| waiter.ticket == self.ticket) {
             waiters.remove(at);
+            if let Some(last) = &mut lines.overload {
+                *last = Instant::now();
+            }
             self.gate.left(&mut lines, index);
         }
+    }
+}
+
+impl Held {
+    /// To be dropped when the invocation is where the engine counts it.
+    pub(super) fn entering(&mut self) -> Option<Entering> {
+        self.entering.take()
     }
 }
 
@@ -240,8 +272,22 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.tenant.running.fetch_sub(1, SeqCst);
         self.gate.free.fetch_add(1, SeqCst);
-        if self.gate.lined_up.load(SeqCst) > 0 {
-            self.gate.call_next();
+        self.gate.call_next();
+    }
+}
+
+impl Drop for Entering {
+    fn drop(&mut self) {
+        self.gate.entering.fetch_sub(1, SeqCst);
+        self.gate.call_next();
+    }
+}
+
+/// What the engine calls when one of its hogs got a core, and there may be room for another.
+fn call_next_of(gate: Weak<Gate>) -> impl Fn() + Send + Sync + 'static {
+    move || {
+        if let Some(gate) = gate.upgrade() {
+            gate.call_next();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The log of a node in production: what the node says of itself, what functions log, and a line for each request that
 //! failed, or for each one. All of it goes through `tracing` and one writer, as text or as JSON.
 
+use super::flood::{Flood, Line};
 use crate::lines::Lines;
 use crate::print::printable;
 use anyhow::{Context, Result};
@@ -26,7 +27,7 @@ pub(super) fn start(settings: &Log, lines: &Lines) -> Result<Arc<dyn Observer>> 
         }
     };
     set.context("the log is set up twice")?;
-    Ok(Arc::new(ToTracing { requests: settings.requests }))
+    Ok(Arc::new(ToTracing { requests: settings.requests, flood: Flood::new() }))
 }
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -41,10 +42,32 @@ fn filter(level: LogLevel) -> LevelFilter {
 
 struct ToTracing {
     requests: LogRequests,
+    flood: Flood,
+}
+
+impl ToTracing {
+    /// Whether this line is one too many. Says how many had none before.
+    fn leaves_out(&self, line: &RequestLine<'_>) -> bool {
+        let refused = matches!(line.outcome, Outcome::Failed(_)) && line.cpu.is_zero();
+        if !refused || self.requests == LogRequests::All {
+            return false;
+        }
+        match self.flood.refused() {
+            Line::LeaveOut => true,
+            Line::Write { left_out: 0 } => false,
+            Line::Write { left_out } => {
+                tracing::warn!(target: "request", left_out, "more requests were refused than have a line here");
+                false
+            }
+        }
+    }
 }
 
 impl Observer for ToTracing {
     fn request(&self, line: &RequestLine<'_>) {
+        if self.leaves_out(line) {
+            return;
+        }
         let offended = line.offences.iter().next().is_some();
         let level = level(line.outcome, offended);
         match (line.outcome, self.requests) {
