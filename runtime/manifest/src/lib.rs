@@ -46,5 +46,8 @@ pub use problem::{Colour, Place, Problem, Problems};
 pub use read::ReadError;
 pub use route::{Methods, RouteError, RoutePattern, Segment};
 pub use table::{Conflict, Lookup, Params, RouteTable};
-pub use upstream::{ClientCertificate, Timeouts, Upstream, UpstreamTimeouts};
+pub use upstream::{
+    Backoff, BackoffError, Bulkhead, CircuitBreaker, ClientCertificate, Hedge, HedgeAfter, Percent,
+    PercentError, Retry, RetryOn, RetryOnError, Timeouts, Upstream, UpstreamTimeouts,
+};
 pub use url::{BaseUrl, BaseUrlError};

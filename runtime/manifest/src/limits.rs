@@ -3,6 +3,7 @@
 //! Bounds guard the parser and what is built from its result; defaults apply where a file says nothing. The
 //! schema, the parser and [`Limits::resolve`](crate::Limits::resolve) read them from here only.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 const KIB: u64 = 1024;
@@ -65,6 +66,15 @@ pub const UPSTREAM_FIRST_BYTE: Duration = Duration::from_secs(10);
 pub const UPSTREAM_BETWEEN_BYTES: Duration = Duration::from_secs(10);
 /// The whole call: the sum of a slow connect, answer and body.
 pub const UPSTREAM_TOTAL: Duration = Duration::from_secs(30);
+
+/// Tries of one call. A call that failed ten times will fail again.
+pub const RETRY_ATTEMPTS_MAX: u32 = 10;
+/// Calls that an open breaker lets through to see whether an upstream is back: enough for any share of them.
+pub const HALF_OPEN_CALLS_MAX: u32 = 1000;
+/// How long a breaker stays open the first time: Hystrix's.
+pub const BREAKER_OPEN: crate::Duration = crate::Duration::constant(Duration::from_secs(5));
+/// Calls to one upstream at a time: as many connections as a tenant's client opens.
+pub const BULKHEAD_CONCURRENT: NonZeroU32 = NonZeroU32::new(256).expect("it is not zero");
 
 // A node without a node.toml.
 

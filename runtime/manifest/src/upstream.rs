@@ -3,6 +3,12 @@
 //! The app declares it, the node may bind it to something else ([`Upstream::bind`]); the node then builds the client's
 //! own upstream from the result.
 
+mod breaker;
+mod bulkhead;
+mod hedge;
+mod percent;
+mod retry;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
@@ -18,6 +24,12 @@ use crate::node::UpstreamBinding;
 use crate::path::{AppPath, FileAt};
 use crate::scalar::{Scalar, Trouble};
 use crate::url::BaseUrl;
+
+pub use breaker::CircuitBreaker;
+pub use bulkhead::Bulkhead;
+pub use hedge::{Hedge, HedgeAfter};
+pub use percent::{Percent, PercentError};
+pub use retry::{Backoff, BackoffError, Retry, RetryOn, RetryOnError};
 
 /// A named service outside the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -35,6 +47,17 @@ pub struct Upstream {
     pub ca: Option<FileAt>,
     /// The certificate that the node shows to it.
     pub client_certificate: Option<ClientCertificate>,
+    /// How failed calls are tried again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// When calls are refused because it keeps failing.
+    #[serde(default)]
+    pub circuit_breaker: CircuitBreaker,
+    /// How many calls are under way at a time.
+    #[serde(default)]
+    pub bulkhead: Bulkhead,
+    /// When a second try is sent beside a slow one; never where it is absent.
+    pub hedge: Option<Hedge>,
 }
 
 /// A client certificate: the chain is a file, the private key a secret, so that it stays on the node.
@@ -100,7 +123,7 @@ impl Upstream {
     }
 
     pub(crate) fn read(table: &mut Table<'_>) -> Option<Self> {
-        table.not_yet(&["retry", "circuit-breaker", "bulkhead", "hedge", "fallback", "outbox"]);
+        table.not_yet(&["fallback", "outbox"]);
         let in_app: fn(AppPath) -> FileAt = FileAt::App;
         let url = table.required("url");
         let upstream = Self {
@@ -109,6 +132,10 @@ impl Upstream {
             ca: table.optional("ca").map(in_app),
             client_certificate: table
                 .table("client-certificate", |table| ClientCertificate::read(table, in_app)),
+            retry: table.table("retry", Retry::read).unwrap_or_default(),
+            circuit_breaker: table.table("circuit-breaker", CircuitBreaker::read).unwrap_or_default(),
+            bulkhead: table.table("bulkhead", Bulkhead::read).unwrap_or_default(),
+            hedge: table.table("hedge", Hedge::read),
             url: url?,
         };
         Some(upstream)

@@ -38,6 +38,7 @@ mod tenants;
 mod tls;
 #[doc(hidden)]
 pub mod untrusted;
+mod upstreams;
 mod wellformed;
 
 pub use address::Addresses;

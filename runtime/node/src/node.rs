@@ -21,6 +21,7 @@ use crate::routes::Routes;
 use crate::status::{AppStatus, FunctionStatus, LastReload, NodeState, Status};
 use crate::tenants::TenantShare;
 use crate::tls::Certificates;
+use crate::upstreams::States;
 use crate::{Addresses, FunctionId, answer};
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
@@ -127,6 +128,8 @@ pub(crate) struct Shared {
     pub(crate) stores: Stores,
     pub(crate) memory_stores: Stores,
     pub(crate) client_config: ClientConfig,
+    /// What is known of upstreams.
+    pub(crate) upstreams: States,
     pub(crate) core_count: usize,
     pub(crate) drain: watch::Sender<bool>,
     /// Whether it drains, for requests.

@@ -274,3 +274,6 @@ impl Drop for Reader {
 #[derive(Debug, thiserror::Error)]
 #[error("the body goes on with another try")]
 struct GivenUp;
+
+#[cfg(test)]
+mod tests;

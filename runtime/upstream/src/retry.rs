@@ -171,3 +171,6 @@ pub(crate) fn retry_after<B>(result: &Result<Response<B>, Error>) -> Option<Dura
 pub(crate) fn cost(outcome: Outcome) -> u64 {
     if outcome == Outcome::TimedOut { limits::TIMEOUT_COST } else { 1 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,34 @@ fn an_unknown_key_is_a_problem_with_the_nearest_valid_one() {
 }
 
 #[test]
+fn a_policy_that_cannot_hold_says_why() {
+    let upstream = |table: &str| format!("[upstream.u]\nurl = 'http://u'\n{table}");
+    let check = |table: &str, expected: &str| check_app(&upstream(table), &[&format!("3:{expected}")]);
+    check("retry = { attempts = 11 }", "22 `attempts` is more than 10");
+    check("retry = { attempts = 0 }", "22 `attempts`: the number is zero");
+    check(
+        "retry = { backoff = '2s..1s' }",
+        "21 `backoff`: the longest pause of `2s..1s` is shorter than the first",
+    );
+    check("retry = { on = ['200'] }", "17 `on`: `200` is no failure that can be tried again");
+    check("retry = { budget = '101%' }", "20 `budget`: `101%` is not a share from `0%` to `100%`");
+    check("circuit-breaker = { failure-rate = '0%' }", "36 `failure-rate` is zero");
+    check("circuit-breaker = { slow-rate = '5%' }", "33 `slow-rate` says nothing without `slow-call`");
+    check("circuit-breaker = { half-open-calls = 1001 }", "39 `half-open-calls` is more than 1000");
+    check("circuit-breaker = { open-max = '4s' }", "32 `open-max` is less than `open`, 5s");
+    check("bulkhead = { adaptive-min = 257 }", "29 `adaptive-min` is more than `concurrent`, 256");
+    check("hedge = { after = 'p100' }", "19 `after`: the duration `p100` does not start with a whole number");
+    for table in [
+        "retry = { attempts = 10, budget = '0%', on = [] }",
+        "circuit-breaker = { half-open-calls = 1000, open-max = '5s' }",
+        "bulkhead = { adaptive-min = 256 }",
+        "hedge = { after = 'p99' }",
+    ] {
+        assert!(App::parse(&format!("{START}{}", upstream(table))).is_ok(), "{table}");
+    }
+}
+
+#[test]
 fn a_key_of_a_later_version_is_named_as_such() {
     let later = |key: &str| format!("`{key}` is not supported by this version yet");
     check_app("models = ['m']", &[&format!("1:1 {}", later("function.f.models"))]);
@@ -59,7 +87,7 @@ fn a_key_of_a_later_version_is_named_as_such() {
     check_app("[model.m]\nplace = 'auto'", &[&format!("1:2 {}", later("model"))]);
     check_app("[[trigger.cron]]\nschedule = '*'", &[&format!("1:11 {}", later("trigger.cron"))]);
     check_app("[[trigger.message]]\ntopic = 't'", &[&format!("1:11 {}", later("trigger.message"))]);
-    for key in ["retry", "circuit-breaker", "bulkhead", "hedge", "fallback", "outbox"] {
+    for key in ["fallback", "outbox"] {
         let expected = format!("3:1 {}", later(&format!("upstream.u.{key}")));
         check_app(&format!("[upstream.u]\nurl = 'http://u'\n{key} = {{}}"), &[&expected]);
     }

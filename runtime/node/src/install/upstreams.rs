@@ -1,7 +1,10 @@
 //! The upstreams of an app, as its manifest declares them and the node binds them.
 
+mod policy;
+
 use super::{Install, InstallError};
 use crate::node::Profile;
+use crate::upstreams::UpstreamId;
 use rimward_manifest::{AllowNet, FileAt, Name, Port};
 use rimward_upstream::{Allowed, Identity, Reach, Secret, Timeouts, Upstream, UpstreamConfig};
 use std::collections::BTreeMap;
@@ -19,10 +22,15 @@ impl Install<'_> {
         let mut upstreams = BTreeMap::new();
         for (name, declared) in &app.upstreams {
             let config = self.upstream_config(name, declared)?;
-            let upstream = Upstream::new(config, &self.node.client_config.roots);
-            let upstream =
-                upstream.map_err(|source| InstallError::Upstream { name: name.clone(), source })?;
-            upstreams.insert(name.clone(), Arc::new(upstream));
+            let id = UpstreamId {
+                tenant: self.placement.tenant.clone(),
+                app: app.name.clone(),
+                upstream: name.clone(),
+            };
+            let state = self.node.upstreams.open(&id, config.policy.clone());
+            let upstream = Upstream::new(config, &self.node.client_config.roots)
+                .map_err(|source| InstallError::Upstream { name: name.clone(), source })?;
+            upstreams.insert(name.clone(), Arc::new(upstream.with_state(state)));
         }
         Ok(upstreams)
     }
@@ -42,6 +50,7 @@ impl Install<'_> {
             between_bytes: timeouts.between_bytes,
             total: timeouts.total,
         };
+        config.policy = policy::policy(&bound);
         for (key, template) in &bound.headers {
             let value = template.fill(|secret| self.secrets.get(secret).map(String::as_str));
             let value = value.map_err(|name| InstallError::NoSecret { name: name.clone() })?;

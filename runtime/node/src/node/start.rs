@@ -263,6 +263,7 @@ fn shared(
         stores,
         memory_stores: Stores::memory(),
         client_config,
+        upstreams: Default::default(),
         core_count: cores,
         drain: watch::channel(false).0,
         accepting: AtomicUsize::new(0),
