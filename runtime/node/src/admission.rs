@@ -82,7 +82,7 @@ impl Admission {
     pub(crate) fn new(room: Room, engine: Option<Arc<Engine>>) -> Self {
         let tenants = u32::try_from(room.tenants.max(1)).unwrap_or(u32::MAX);
         let queue_max = if room.queue_max == 0 { 0 } else { (room.queue_max / tenants).max(1) };
-        let gate = Gate::new(room.permits, tenants, engine);
+        let gate = Gate::new(room.permits, tenants, room.wait, engine);
         Self { gate, waiting: AtomicU32::new(0), queue_max, wait: room.wait }
     }
 

@@ -122,9 +122,6 @@ pub const MEMORY_KEPT_PART: u64 = 32;
 /// The same at the most, bytes: what the invocations that run already may need until they end.
 pub const MEMORY_KEPT_BYTES: u64 = 256 << 20;
 
-/// How long one request must have been waiting before it counts as overload: longer than a burst lasts.
-pub const OVERLOAD_AFTER: Duration = Duration::from_millis(100);
-
 /// Overload in which no request had to give up for so long is over.
 pub const OVERLOAD_OVER: Duration = Duration::from_secs(1);
 

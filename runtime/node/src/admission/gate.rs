@@ -1,7 +1,7 @@
 //! The node's permits. Where one is free it is taken without a lock. Where none is, requests line up by tenant, and a
 //! permit that comes back goes to the tenant that runs the least.
 //!
-//! Two things keep waiting short when more comes than can be done. Where one has waited for [`OVERLOAD_AFTER`] there
+//! Two things keep waiting short when more comes than can be done. Where one has waited for half of the time that a request may wait there
 //! is overload: from then on who comes waits [`OVERLOAD_WAIT`] at the most, and the last to come is the first to
 //! run, because the others are nearly late already (the controlled delay and adaptive LIFO of Maurer, "Fail at Scale",
 //! ACM Queue 13/8, 2015; entered by the age of the oldest, as CoDel does, so that a short queue that is always there is
@@ -10,13 +10,14 @@
 //!
 //! Where there are several tenants, the last eighth of the permits is for those that run less than an equal part.
 
-use crate::limits::{HOGS_WAITING_PER_CORE, OVERLOAD_AFTER, OVERLOAD_OVER, OVERLOAD_WAIT};
+use crate::limits::{HOGS_WAITING_PER_CORE, OVERLOAD_OVER, OVERLOAD_WAIT};
 use crate::tenants::TenantShare;
 use rimward_engine::Engine;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -40,6 +41,8 @@ pub(super) struct Gate {
 struct Lines {
     /// One for each tenant that waits; none is empty.
     tenants: Vec<Line>,
+    /// How long one must have been waiting before it counts as overload.
+    overload_after: Duration,
     /// Since when there has been overload: since it began, or since somebody last gave up.
     overload: Option<Instant>,
     next_ticket: u64,
@@ -70,7 +73,7 @@ pub(crate) struct Entering {
 }
 
 impl Gate {
-    pub(super) fn new(permits: u32, tenants: u32, engine: Option<Arc<Engine>>) -> Arc<Self> {
+    pub(super) fn new(permits: u32, tenants: u32, wait: Duration, engine: Option<Arc<Engine>>) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new_cyclic(|gate| {
             if let Some(engine) = &engine {
@@ -85,7 +88,12 @@ impl Gate {
                 hogs_waiting_max: HOGS_WAITING_PER_CORE * cores,
                 entering: AtomicUsize::new(0),
                 engine,
-                lines: Mutex::new(Lines { tenants: Vec::new(), overload: None, next_ticket: 0 }),
+                lines: Mutex::new(Lines {
+                    tenants: Vec::new(),
+                    overload_after: wait / 2,
+                    overload: None,
+                    next_ticket: 0,
+                }),
             }
         })
     }
@@ -128,7 +136,7 @@ impl Gate {
         tenant: &'a Arc<TenantShare>,
         hog: bool,
         deadline: Instant,
-    ) -> (oneshot::Receiver<Held>, InLine<'a>, std::time::Duration) {
+    ) -> (oneshot::Receiver<Held>, InLine<'a>, Duration) {
         let (call, called) = oneshot::channel();
         let now = Instant::now();
         let mut lines = self.lines();
@@ -216,7 +224,8 @@ impl Lines {
             Some(last) if since(last) > OVERLOAD_OVER => self.overload = None,
             Some(_) => {}
             None => {
-                self.overload = self.oldest().filter(|oldest| since(*oldest) > OVERLOAD_AFTER).map(|_| now)
+                self.overload =
+                    self.oldest().filter(|oldest| since(*oldest) > self.overload_after).map(|_| now)
             }
         }
         self.overload.is_some()
@@ -303,7 +312,8 @@ mod tests {
     use super::*;
     use rimward_engine::Budget;
     use rimward_manifest::Quota;
-    use std::time::Duration;
+
+    const WAIT: Duration = Duration::from_millis(500);
 
     fn tenant() -> Arc<TenantShare> {
         TenantShare::new(&Quota::default(), &Budget::new(u64::MAX))
@@ -330,7 +340,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_permit_that_comes_back_goes_to_the_tenant_that_runs_the_least() {
-        let gate = Gate::new(4, 2, None);
+        let gate = Gate::new(4, 2, WAIT, None);
         let (greedy, modest) = (tenant(), tenant());
         let mut held: Vec<_> = (0..4).filter_map(|_| gate.try_enter(&greedy, false)).collect();
         let another = wait(&gate, &greedy, Duration::from_secs(1));
@@ -347,23 +357,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_eighth_is_for_tenants_below_an_equal_part() {
-        let gate = Gate::new(16, 2, None);
+        let gate = Gate::new(16, 2, WAIT, None);
         let (greedy, modest) = (tenant(), tenant());
         let held: Vec<_> = std::iter::from_fn(|| gate.try_enter(&greedy, false)).collect();
         assert_eq!(held.len(), 14);
         assert!(gate.try_enter(&modest, false).is_some());
-        let alone = Gate::new(16, 1, None);
+        let alone = Gate::new(16, 1, WAIT, None);
         assert_eq!(std::iter::from_fn(|| alone.try_enter(&greedy, false).map(std::mem::forget)).count(), 16);
     }
 
     #[tokio::test(start_paused = true)]
     async fn in_overload_who_comes_waits_briefly_and_the_last_runs_first() {
-        let gate = Gate::new(1, 1, None);
+        let gate = Gate::new(1, 1, WAIT, None);
         let tenant = tenant();
         let held = gate.try_enter(&tenant, false).unwrap();
         let patient = wait(&gate, &tenant, Duration::from_secs(1));
         lined_up(&gate, 1).await;
-        tokio::time::sleep(OVERLOAD_AFTER + Duration::from_millis(1)).await;
+        tokio::time::sleep(WAIT / 2 + Duration::from_millis(1)).await;
         let started = Instant::now();
         let late = wait(&gate, &tenant, Duration::from_secs(1));
         assert!(late.await.unwrap().is_none());
@@ -378,7 +388,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_leaves_the_line_takes_nothing_along() {
-        let gate = Gate::new(1, 1, None);
+        let gate = Gate::new(1, 1, WAIT, None);
         let tenant = tenant();
         let held = gate.try_enter(&tenant, false).unwrap();
         let gone = wait(&gate, &tenant, Duration::from_secs(9));
