@@ -10,7 +10,7 @@ use crate::route::{Route, Target};
 use crate::task::Task;
 use crate::timeouts::{Clock, Timeouts};
 use crate::tls::{self, Roots, TlsError};
-use crate::{Body, Error, Resolve, SystemResolver, head, limits};
+use crate::{Body, Error, Resolve, Resolver, Servers, head, limits};
 use http::{Request, Response};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -36,7 +36,7 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// The default bounds and the system's resolver.
+    /// The default bounds, and a resolver of its own that reads the system's files. Clones share it.
     #[must_use]
     pub fn new(roots: Roots) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl ClientConfig {
             connections_max: limits::CONNECTIONS_DEFAULT,
             idle_per_host_max: limits::IDLE_PER_HOST_DEFAULT,
             idle_timeout: limits::IDLE_DEFAULT,
-            resolver: Arc::new(SystemResolver::default()),
+            resolver: Arc::new(Resolver::new(Servers::system())),
             own: Arc::default(),
         }
     }

@@ -12,7 +12,7 @@ use crate::steady::{Socket, Steady};
 use crate::task::Task;
 use crate::timeouts::Limit;
 use crate::witness::{Testimony, Witness};
-use crate::{Error, limits};
+use crate::{Error, LookupError, limits};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hyper::client::conn::{http1, http2};
@@ -70,7 +70,9 @@ impl Dial {
         }
         let end = self.limit.at.min(Instant::now() + limits::LOOKUP_MAX);
         match timeout_at(end, self.resolver.resolve(self.origin.host())).await {
-            Ok(found) => found.map_err(|error| Error::Dns(Arc::new(error))),
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(LookupError::TimedOut)) => Err(Error::DnsTimeout),
+            Ok(Err(error)) => Err(Error::Dns(error)),
             Err(_) => Err(Error::DnsTimeout),
         }
     }

@@ -4,6 +4,7 @@
 //! without `_`. `Display` and `source()` are for the operator and may name hosts and addresses; what a function may
 //! read is [`Error::caller_text`]. No variant ever holds a header, a body or a secret.
 
+use crate::LookupError;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub enum Error {
     DnsTimeout,
     /// The resolver failed: no such name, or no answer from its servers.
     #[error("name lookup failed")]
-    Dns(#[source] Cause),
+    Dns(#[source] LookupError),
     /// The name exists and has no address.
     #[error("name has no address")]
     DestinationNotFound,

@@ -56,7 +56,7 @@ pub use client::{Client, ClientConfig, ClientError};
 pub use egress::{Egress, HostPattern, HostPatternError};
 pub use error::{Cause, Error};
 pub use random::Random;
-pub use resolve::{Resolve, Resolving, SystemResolver};
+pub use resolve::{LookupError, Resolve, Resolver, Resolving, Servers, Setup, SystemResolver};
 pub use route::Target;
 pub use secret::Secret;
 pub use state::{Policy, State};

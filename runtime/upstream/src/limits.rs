@@ -88,3 +88,51 @@ pub const USUAL_SHARE: f64 = 0.95;
 pub const DRAIN_BYTES_MAX: usize = 64 << 10;
 /// Changes of state that a breaker remembers.
 pub const BREAKER_CHANGES: usize = 32;
+
+/// Names that the resolver remembers, good and bad. The one that ends soonest makes room.
+pub const NAMES_MAX: usize = 1024;
+/// Lookups of different names under way at a time; further ones wait within [`LOOKUP_MAX`]. Each is two sockets.
+pub const QUESTIONS_MAX: usize = 64;
+/// The shortest time for which an answer is used. A name with a time to live of 0 is asked for once a second.
+pub const TTL_MIN: Duration = Duration::from_secs(1);
+/// The longest. A service that moves is found again within five minutes, whatever its zone says.
+pub const TTL_MAX: Duration = Duration::from_secs(300);
+/// The longest time for which "no such name" and "no address" are believed (RFC 2308, section 5).
+pub const TTL_NEGATIVE_MAX: Duration = Duration::from_secs(60);
+/// For how long where the server does not say.
+pub const TTL_NEGATIVE_DEFAULT: Duration = Duration::from_secs(5);
+/// After a lookup failed without any answer to fall back on (RFC 9520, section 3.2: at least a second).
+pub const TTL_FAILED: Duration = Duration::from_secs(1);
+/// For how long what the system's resolver says is used: it tells no time to live.
+pub const TTL_SYSTEM: Duration = Duration::from_secs(30);
+/// For how long after its end an answer may still be used while no server answers. RFC 8767, section 5, has days;
+/// an address may be given to somebody else meanwhile, and TLS does not guard every call, so an hour.
+pub const STALE_MAX: Duration = Duration::from_secs(3600);
+/// After a failure an old answer is used for this long without asking again (RFC 8767, section 5).
+pub const STALE_RECHECK: Duration = Duration::from_secs(30);
+/// Who has an old answer waits this long for a new one (RFC 8767, section 5: 1.8 s; a call has less time).
+pub const STALE_PATIENCE: Duration = Duration::from_millis(500);
+/// When one family's addresses are there: how long the other's are waited for (RFC 8305, section 3).
+pub const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+/// One DNS server's time to answer one question, before the next one is asked.
+pub const SERVER_MAX: Duration = Duration::from_secs(1);
+/// Packets that are no answer to the question, before it is asked over TCP: somebody guesses.
+pub const STRANGE_PACKETS_MAX: usize = 16;
+/// Bytes of an answer over UDP, as it is asked for (DNS flag day 2020). A longer one comes over TCP.
+pub const DNS_PACKET_BYTES: u16 = 1232;
+/// Aliases that lead from a name to its addresses.
+pub const ALIASES_MAX: usize = 8;
+/// DNS servers of resolv.conf that are used, as in the C library.
+pub const NAME_SERVERS_MAX: usize = 3;
+/// Search domains of resolv.conf that are used.
+pub const SEARCH_MAX: usize = 6;
+/// The largest `ndots`, as in the C library.
+pub const NDOTS_MAX: usize = 15;
+/// Rounds through the DNS servers, as in the C library; [`LOOKUP_MAX`] ends them anyway.
+pub const LOOKUP_ROUNDS_MAX: usize = 5;
+/// Names of the hosts file. One with more is a block list.
+pub const HOSTS_MAX: usize = 4096;
+/// How often it is checked whether resolv.conf or the hosts file has changed.
+pub const SETUP_CHECK: Duration = Duration::from_secs(5);
+/// For how long it is remembered that one family of addresses did not work (RFC 8305, section 6: about ten minutes).
+pub const FAMILY_MEMORY: Duration = Duration::from_secs(600);

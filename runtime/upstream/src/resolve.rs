@@ -2,74 +2,76 @@
 //!
 //! `dial` resolves each name once per new connection and connects only to what it got and checked, so that a
 //! name that changes its answer between check and use gains nothing. A resolver knows no policy.
+//!
+//! [`Resolver`] is the node's own, one for the process: names that need no server (`names`), then the cache (`cache`),
+//! then a DNS server (`ask`, `message`, `wire`). [`SystemResolver`] is the C library's, for names that only it knows.
 
-use crate::limits;
+mod ask;
+mod cache;
+mod message;
+mod names;
+mod setup;
+mod system;
+mod wire;
+
+pub use cache::Resolver;
+pub use setup::{Servers, Setup};
+pub use system::SystemResolver;
+
 use std::future::Future;
-use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// A lookup under way. Dropping it gives up the answer.
-pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+pub type Resolving = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, LookupError>> + Send>>;
 
 /// Something that knows names.
 pub trait Resolve: Send + Sync + 'static {
-    /// The addresses of `name` (lower case, no trailing dot), in the order in which to try them.
+    /// The addresses of `name` (lower case, no trailing dot), in the order in which to try them; none where the name
+    /// exists and has no address.
     fn resolve(&self, name: &str) -> Resolving;
 }
 
-/// The operating system's resolver, called on the runtime's blocking threads.
-///
-/// At most [`LOOKUPS_MAX`](limits::LOOKUPS_MAX) lookups of one resolver run at a time, counted until the system
-/// call really ends: giving up on one does not free its thread.
-#[derive(Clone, Debug)]
-pub struct SystemResolver {
-    lookups: Arc<Semaphore>,
+/// Why a lookup has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LookupError {
+    /// The server says that there is no such name (RFC 1035, section 4.1.1, code 3).
+    #[error("no such name")]
+    NoSuchName,
+    /// The server answered with this code of failure: 2 is its own failure, 5 a refusal.
+    #[error("the DNS server failed with code {0}")]
+    Failed(u16),
+    /// No server answered in time.
+    #[error("no DNS server answered in time")]
+    TimedOut,
+    /// What came back cannot be an answer.
+    #[error("the DNS server's answer is not usable: {0}")]
+    Unusable(&'static str),
+    /// No server can be reached, or the system's resolver failed.
+    #[error("asking for the name")]
+    Io(#[source] Arc<std::io::Error>),
 }
 
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self { lookups: Arc::new(Semaphore::new(limits::LOOKUPS_MAX)) }
+impl LookupError {
+    /// The code that a DNS server answered with, where one did.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::NoSuchName => Some(3),
+            Self::Failed(code) => Some(*code),
+            Self::TimedOut | Self::Unusable(_) | Self::Io(_) => None,
+        }
+    }
+
+    /// Whether a server that is in order has said it: then an older answer is worth nothing.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::NoSuchName)
     }
 }
 
-impl Resolve for SystemResolver {
-    fn resolve(&self, name: &str) -> Resolving {
-        let lookups = self.lookups.clone();
-        let name = name.to_owned();
-        Box::pin(async move {
-            let permit = lookups.acquire_owned().await.map_err(io::Error::other)?;
-            let lookup = move || {
-                let _permit = permit;
-                let found = (name.as_str(), 0).to_socket_addrs()?;
-                Ok(found.map(|address| address.ip()).take(limits::ADDRESSES_MAX).collect())
-            };
-            tokio::task::spawn_blocking(lookup).await?
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_system_knows_localhost() {
-        let addresses = SystemResolver::default().resolve("localhost").await.unwrap();
-        assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
-    }
-
-    #[tokio::test]
-    async fn a_lookup_beyond_the_limit_waits_for_its_turn() {
-        let resolver = SystemResolver::default();
-        let all_but_none =
-            resolver.lookups.clone().acquire_many_owned(limits::LOOKUPS_MAX as u32).await.unwrap();
-        let mut waiting = resolver.resolve("localhost");
-        assert!(futures_util::poll!(&mut waiting).is_pending());
-        assert_eq!(resolver.lookups.available_permits(), 0);
-        drop(all_but_none);
-        assert!(waiting.await.is_ok());
+impl From<std::io::Error> for LookupError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(Arc::new(error))
     }
 }

@@ -10,7 +10,7 @@ use wasmtime_wasi_http::Error;
 pub fn from_upstream(error: Upstream) -> Error {
     match error {
         Upstream::DnsTimeout => Error::DnsTimeout,
-        Upstream::Dns(_) => Error::DnsError { rcode: None, info_code: None },
+        Upstream::Dns(error) => Error::DnsError { rcode: error.code().map(rcode_name), info_code: None },
         Upstream::DestinationNotFound => Error::DestinationNotFound,
         Upstream::DestinationProhibited(_) => Error::DestinationIpProhibited,
         Upstream::DestinationUnavailable(_) => Error::DestinationUnavailable,
@@ -41,6 +41,18 @@ pub fn from_upstream(error: Upstream) -> Error {
         Upstream::ResponseBodyTooLarge => Error::HttpResponseBodySize(None),
         Upstream::ResponseProtocol(_) => Error::HttpProtocolError,
         Upstream::ResponseUpgrade => Error::HttpUpgradeFailed,
+    }
+}
+
+/// As the registry of DNS parameters names it.
+fn rcode_name(code: u16) -> String {
+    match code {
+        1 => "FORMERR".to_owned(),
+        2 => "SERVFAIL".to_owned(),
+        3 => "NXDOMAIN".to_owned(),
+        4 => "NOTIMP".to_owned(),
+        5 => "REFUSED".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -5,6 +5,7 @@ mod bodies;
 mod early;
 mod egress;
 mod malformed;
+mod names;
 mod pool;
 mod support;
 mod timeouts;

@@ -1,6 +1,7 @@
 //! Fake services, fake names and a client for the tests of this folder.
 
 pub(crate) mod certificates;
+pub(crate) mod dns;
 pub(crate) mod servers;
 
 use bytes::Bytes;
@@ -8,8 +9,8 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use rimward_upstream::{
-    Allowed, Body, Client, ClientConfig, Egress, Error, Resolve, Resolving, Roots, Target, Timeouts,
-    Upstream, UpstreamConfig,
+    Allowed, Body, Client, ClientConfig, Egress, Error, LookupError, Resolve, Resolving, Roots, Target,
+    Timeouts, Upstream, UpstreamConfig,
 };
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -105,6 +106,6 @@ impl Resolve for Names {
             1 => answers[0].clone(),
             _ => answers.remove(0),
         });
-        Box::pin(async move { answer.ok_or_else(|| std::io::Error::other("no such name")) })
+        Box::pin(async move { answer.ok_or_else(|| LookupError::NoSuchName) })
     }
 }
