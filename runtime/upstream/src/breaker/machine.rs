@@ -263,19 +263,11 @@ impl Machine {
                     }
                 }
                 Phase::HalfOpen if now_ms >= word.moment_ms => {
-                    // Without jitter: nothing is at hand that would be hurt by probes of several nodes at a time.
-                    let open = word.next(
-                        Phase::Open,
-                        word.openings + 1,
-                        now_ms + self.open_ms(word.openings + 1, 0.0),
-                    );
-                    if self.change(word, open) {
-                        return Entry::Refused(Some(Shift {
-                            from: Phase::HalfOpen,
-                            to: Phase::Open,
-                            reason: Reason::ProbesLost,
-                        }));
+                    if self.has_lost_probes(word.generation) {
+                        return Entry::Refused(self.open_for_lost_probes(word, now_ms));
                     }
+                    // Nobody came to probe, which is not the upstream's fault.
+                    self.change(word, Word { moment_ms: now_ms + PROBES_MAX_MS, ..word });
                 }
                 Phase::HalfOpen => {
                     let taken = self.take_probe(word.generation);
@@ -440,30 +432,56 @@ impl Machine {
                 ..probes
             })
         })?;
-        let word = self.word();
-        if word.generation != pass.generation {
-            return None;
+        // Again where the moment was put off meanwhile.
+        loop {
+            let word = self.word();
+            if word.generation != pass.generation {
+                return None;
+            }
+            let (next, reason) = self.verdict_of(probes, word, now_ms, random)?;
+            if next.phase == Phase::Closed {
+                self.begin_closed(next.generation);
+            }
+            if self.change(word, next) {
+                return Some(Shift { from: Phase::HalfOpen, to: next.phase, reason });
+            }
         }
+    }
+
+    /// What comes after these probes; `None` while more are needed.
+    fn verdict_of(&self, probes: Probes, word: Word, now_ms: u64, random: &Random) -> Option<(Word, Reason)> {
         let all = f64::from(self.policy.probes);
         if probes.failed > 0 && probes.failed as f64 >= self.policy.failure_rate * all {
-            return self.open(word, word.openings + 1, Reason::ProbeFailed, now_ms, random);
+            let openings = word.openings + 1;
+            let until_ms = now_ms + self.open_ms(openings, random.fraction());
+            return Some((word.next(Phase::Open, openings, until_ms), Reason::ProbeFailed));
         }
-        if probes.succeeded + probes.failed < u64::from(self.policy.probes) {
-            return None;
-        }
-        let closed = word.next(Phase::Closed, word.openings, now_ms);
+        let is_decided = probes.succeeded + probes.failed >= u64::from(self.policy.probes);
+        is_decided.then(|| (word.next(Phase::Closed, word.openings, now_ms), Reason::ProbesSucceeded))
+    }
+
+    /// Whether half-open cannot go on: somebody has a probe's place and does not come back.
+    fn has_lost_probes(&self, generation: u64) -> bool {
+        let probes = Probes::read(self.probes.load(Acquire), generation);
+        let given = probes.under_way + probes.succeeded + probes.failed;
+        probes.under_way > 0 || given >= u64::from(self.policy.probes)
+    }
+
+    fn open_for_lost_probes(&self, word: Word, now_ms: u64) -> Option<Shift> {
+        // Without jitter: nothing is at hand to make it of, and lost probes come one by one.
+        let openings = word.openings + 1;
+        let open = word.next(Phase::Open, openings, now_ms + self.open_ms(openings, 0.0));
+        let shift = Shift { from: Phase::HalfOpen, to: Phase::Open, reason: Reason::ProbesLost };
+        self.change(word, open).then_some(shift)
+    }
+
+    /// Nothing is known yet, and few tries go out at a time.
+    fn begin_closed(&self, generation: u64) {
         self.forget();
         let places = 2 * u64::from(self.policy.probes);
         if places < RAMP_DONE {
-            let ramp = Ramp { generation: closed.generation, places, taken: 0 };
-            self.ramp.store(ramp.word(), Relaxed);
+            self.ramp.store(Ramp { generation, places, taken: 0 }.word(), Relaxed);
         }
-        let is_changed = self.change(word, closed);
-        is_changed.then_some(Shift {
-            from: Phase::HalfOpen,
-            to: Phase::Closed,
-            reason: Reason::ProbesSucceeded,
-        })
     }
 
     fn forget(&self) {

@@ -2,6 +2,8 @@
 //!
 //! Each test writes a story, one word for each event, and what the breaker does at its end.
 
+mod window;
+
 use super::*;
 use crate::watch::Unwatched;
 
@@ -418,6 +420,14 @@ async fn a_lost_probe_does_not_wedge_it() {
     story.wait(1);
     assert!(story.admit().is_none());
     story.open().because(Reason::ProbesLost).until_half_open().good(1).closed();
+}
+
+/// C7: probes that nobody sends are not lost: calls may be rare.
+#[tokio::test(start_paused = true)]
+async fn rare_calls_close_it_too() {
+    let mut story = Story::new(Policy { probes: 3, ..policy() });
+    story.bad(5).until_half_open().good(1).wait(machine::PROBES_MAX_MS).good(1).wait(600_000);
+    story.half_open().good(1).closed();
 }
 
 /// C7: concurrent failures while half-open count once.
