@@ -157,11 +157,18 @@ impl AddressRules {
     }
 
     pub(crate) fn permit(&self, address: SocketAddr) -> bool {
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        match reach(address.ip()) {
+        self.permit_known(address, reach(address.ip()))
+    }
+
+    /// [`AddressRules::permit`] for an address whose reach is known already.
+    pub(crate) fn permit_known(&self, address: SocketAddr, reach: Reach) -> bool {
+        match reach {
             Reach::Public => true,
             Reach::Never => false,
-            Reach::Allowed => self.0.iter().any(|allowed| allowed.contains(address)),
+            Reach::Allowed => {
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                self.0.iter().any(|allowed| allowed.contains(address))
+            }
         }
     }
 }

@@ -21,7 +21,8 @@ use std::sync::Arc;
 pub(crate) struct Connection {
     sender: Sender,
     peer: SocketAddr,
-    is_special: bool,
+    /// Of the peer.
+    reach: Reach,
     driver: Arc<Task<()>>,
     /// Why TLS failed, where HTTP cannot say it.
     testimony: Testimony,
@@ -35,8 +36,7 @@ pub(crate) enum Sender {
 
 impl Connection {
     pub(crate) fn new(sender: Sender, peer: SocketAddr, driver: Task<()>, testimony: Testimony) -> Self {
-        let is_special = reach(peer.ip()) != Reach::Public;
-        Self { sender, peer, is_special, driver: Arc::new(driver), testimony }
+        Self { sender, peer, reach: reach(peer.ip()), driver: Arc::new(driver), testimony }
     }
 
     /// Whether another request can share this connection with those under way.
@@ -50,7 +50,7 @@ impl Connection {
         Some(Self {
             sender: Sender::Http2(sender.clone()),
             peer: self.peer,
-            is_special: self.is_special,
+            reach: self.reach,
             driver: self.driver.clone(),
             testimony: self.testimony.clone(),
         })
@@ -83,7 +83,7 @@ impl Connection {
 
     /// Whether `rules` would let this connection be made.
     pub(crate) fn is_permitted(&self, rules: &AddressRules) -> bool {
-        !self.is_special || rules.permit(self.peer)
+        rules.permit_known(self.peer, self.reach)
     }
 
     /// Puts a request with an origin-form or absolute URI into the form that this connection's protocol wants.

@@ -47,7 +47,7 @@ pub(crate) fn prepare(request: Request<Body>, route: &Route<'_>) -> Result<Reque
 
 /// The request, and for a method that seldom has a body, whether this one has ([`Upload::decided`]).
 pub(crate) async fn decided(request: Request<Upload>) -> Result<Request<Upload>, Error> {
-    if !is_usually_bare(request.method()) {
+    if request.body().is_empty() || !is_usually_bare(request.method()) {
         return Ok(request);
     }
     let (parts, upload) = request.into_parts();
@@ -60,6 +60,10 @@ fn is_usually_bare(method: &Method) -> bool {
 
 /// Removes what concerns one connection only. `te: trailers` stays: it speaks of the whole way, and gRPC needs it.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have none, and few headers: to look at each name is cheaper than to look for each of the nine.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let wants_trailers =
         headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
     if headers.contains_key(CONNECTION) {

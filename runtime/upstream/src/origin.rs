@@ -49,6 +49,13 @@ impl Origin {
         Some(Self { secure, authority, port, address })
     }
 
+    /// Whether `uri` is written as this origin is: the one spelling of it that needs no parsing to be known.
+    pub(crate) fn is_literally(&self, uri: &Uri) -> bool {
+        let scheme = if self.secure { Scheme::HTTPS } else { Scheme::HTTP };
+        let is_same = |authority: &Authority| authority.as_str() == self.authority.as_str();
+        uri.scheme() == Some(&scheme) && uri.authority().is_some_and(is_same)
+    }
+
     pub(crate) fn is_secure(&self) -> bool {
         self.secure
     }

@@ -8,26 +8,46 @@ use crate::address::AddressRules;
 use crate::connection::Connection;
 use crate::origin::Origin;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// What makes two connections interchangeable.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub(crate) struct Key {
     origin: Origin,
+    /// Of the other two: an upstream's key is made once and looked up twice for each request.
+    hash: u64,
     /// Whose roots and client certificate: 0 is the client's own, others are upstreams'.
     identity: u64,
 }
 
 impl Key {
     pub(crate) fn new(origin: Origin, identity: u64) -> Self {
-        Self { origin, identity }
+        /// One for all pools, so that a key may be made before it is known in which it is looked up.
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let hash = STATE.hash_one((&origin, identity));
+        Self { origin, hash, identity }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.identity == other.identity && self.origin == other.origin
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 

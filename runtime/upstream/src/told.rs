@@ -20,6 +20,10 @@ pub struct Told {
 impl Told {
     /// Writes it into `headers`, in place of what the upstream says there.
     pub fn mark(&self, headers: &mut HeaderMap) {
+        if self.tries == 1 && !self.is_hedged {
+            headers.remove(HEADER);
+            return;
+        }
         let text = self.to_string();
         match HeaderValue::try_from(text) {
             Ok(value) if !value.is_empty() => headers.insert(HEADER, value),

@@ -121,7 +121,8 @@ impl Upstream {
     /// Whether `uri` is a place at this upstream by its real origin, so that its policy applies to the request.
     #[must_use]
     pub fn covers(&self, uri: &Uri) -> bool {
-        let is_here = Origin::of(uri).is_ok_and(|origin| origin == *self.key.origin());
+        let here = self.key.origin();
+        let is_here = here.is_literally(uri) || Origin::of(uri).is_ok_and(|origin| origin == *here);
         is_here && self.base_contains(uri.path())
     }
 

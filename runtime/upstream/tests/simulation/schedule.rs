@@ -72,11 +72,11 @@ impl Plan {
         let mut policy = Policy::default();
         policy.retry.attempts = 1 + (random.number() % 5) as u8;
         policy.breaker.probes = 1 + (random.number() % 3) as u32;
-        policy.breaker.slow_call = (random.number() % 2 == 0).then_some(Duration::from_millis(150));
+        policy.breaker.slow_call = (random.number().is_multiple_of(2)).then_some(Duration::from_millis(150));
         policy.bulkhead.concurrent = 1 + (random.number() % 64) as u32;
         policy.bulkhead.queue = (random.number() % 32) as u32;
-        policy.bulkhead.adaptive_min = (random.number() % 2 == 0).then_some(1);
-        if random.number() % 2 == 0 {
+        policy.bulkhead.adaptive_min = (random.number().is_multiple_of(2)).then_some(1);
+        if random.number().is_multiple_of(2) {
             let after = match random.number() % 2 {
                 0 => hedge::After::Percentile(0.95),
                 _ => hedge::After::Time(Duration::from_millis(20)),
@@ -147,7 +147,7 @@ impl Plan {
             calls.spawn(async move {
                 let deadline = Instant::now() + deadline;
                 let terms = Terms { timeouts: upstream.timeouts(), deadline: Some(deadline) };
-                let calling = one(&*world, &upstream, request, terms);
+                let calling = one(&world, &upstream, request, terms);
                 let result = match leaves {
                     Some(after) => tokio::time::timeout(after, calling).await.ok(),
                     None => Some(calling.await),
