@@ -133,6 +133,13 @@ impl Breaker {
         self.phase(now) != Phase::Open
     }
 
+    /// Whether it is worth trying again what has just failed: not while the last failures in a row are as many as
+    /// would open it at a low rate of calls. At a high rate more of them are needed, and retries must not add to those.
+    pub(crate) fn would_retry(&self, now: Instant) -> bool {
+        let is_off = !self.policy.is_on || self.policy.in_a_row == 0 || self.forced() == Forced::Closed;
+        self.would_admit(now) && (is_off || self.machine.in_a_row() < self.policy.in_a_row)
+    }
+
     /// What it does with the next call.
     #[must_use]
     pub fn phase(&self, now: Instant) -> Phase {

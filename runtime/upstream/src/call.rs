@@ -13,7 +13,7 @@ use crate::told::Told;
 use crate::transport::{Attempt, Transport};
 use crate::trial::Trial;
 use crate::watch::{Event, Outcome, Shed};
-use crate::{Body, Error, Timeouts, Upstream, ending, limits, retry};
+use crate::{Body, Error, Resend, Timeouts, Upstream, ending, limits, retry};
 use futures_util::future::{Either, select};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -104,6 +104,11 @@ impl<T: Transport> Course<'_, T> {
             self.state.watch().hear(Event::Retrying { failed: self.told.tries, pause });
             rest(result, pause).await;
             now = Instant::now();
+            // What others met meanwhile may say that it is no use.
+            if !self.state.breaker().would_retry(now) {
+                self.state.watch().hear(Event::Shed(Shed::CircuitOpen));
+                return Err(Error::CircuitOpen);
+            }
         }
     }
 
@@ -117,10 +122,14 @@ impl<T: Transport> Course<'_, T> {
             return None;
         }
         let now = Instant::now();
-        if !self.state.breaker().would_admit(now) {
+        if !self.state.breaker().would_retry(now) {
             return None;
         }
-        let backoff = policy.backoff(self.told.tries, self.state.random());
+        let backoff = match result {
+            // The next connection is another one, and nothing is known against it.
+            Err(Error::IdleClosed(_)) => Duration::ZERO,
+            _ => policy.backoff(self.told.tries, self.state.random()),
+        };
         let pause = retry::retry_after(result).map_or(backoff, |asked| asked.saturating_add(backoff));
         // As long as the quickest answers take, at the least.
         let needed = self.state.latency().percentile(limits::QUICKEST_SHARE, limits::HEDGE_SAMPLES_MIN, now);
@@ -203,7 +212,13 @@ async fn send<T: Transport>(
     if let Some(left) = time.left(now) {
         deadline::tell(request.headers_mut(), left);
     }
-    let attempt = Attempt { upstream, timeouts: time.timeouts, head_by: time.deadline, end: time.end };
+    let attempt = Attempt {
+        upstream,
+        timeouts: time.timeouts,
+        head_by: time.deadline,
+        end: time.end,
+        resend: if state.policy().retry.attempts > 1 { Resend::Caller } else { Resend::Client },
+    };
     let result = transport.send(request, attempt).await;
     trial.finish(&result);
     result
@@ -211,6 +226,9 @@ async fn send<T: Transport>(
 
 /// Waits, and reads what is left of a failed response meanwhile, so that its connection can be used again.
 async fn rest(result: Sent, pause: Duration) {
+    if pause.is_zero() {
+        return;
+    }
     let until = Instant::now() + pause;
     if let Ok(response) = result {
         let mut body = response.into_body();

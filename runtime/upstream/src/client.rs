@@ -4,7 +4,7 @@
 //! of an upstream's policy stand in that function, between the steps that are there. Knows no functions and no guests.
 
 use crate::dial::Dial;
-use crate::exchange::exchange;
+use crate::exchange::{Resend, exchange};
 use crate::pool::{Lease, Pool, Room};
 use crate::route::{Route, Target};
 use crate::task::Task;
@@ -106,7 +106,7 @@ impl Client {
         timeouts: Timeouts,
         deadline: Option<Instant>,
     ) -> Result<Response<Body>, Error> {
-        self.send_within(request, target, Clock::start(timeouts, deadline)).await
+        self.send_within(request, target, Clock::start(timeouts, deadline), Resend::Client).await
     }
 
     pub(crate) async fn send_within(
@@ -114,18 +114,19 @@ impl Client {
         request: Request<Body>,
         target: Target<'_>,
         clock: Clock,
+        resend: Resend,
     ) -> Result<Response<Body>, Error> {
         let route = target.route(request.uri())?; //                  where to, and by whose policy
         let request = head::prepare(request, &route)?; //             what goes on the wire
         let mut request = head::decided(request).await?; //           whether it has a body
         if let Some(lease) = self.pool.take(&route.key, route.rules) {
-            match exchange(lease, request, &route.key, clock).await {
+            match exchange(lease, request, &route.key, clock, resend).await {
                 Ok(response) => return Ok(response),
                 Err(lost) => request = *lost.again.ok_or(lost.error)?,
             }
         }
         let lease = self.connect(&route, clock).await?;
-        exchange(lease, request, &route.key, clock).await.map_err(|lost| lost.error)
+        exchange(lease, request, &route.key, clock, resend).await.map_err(|lost| lost.error)
     }
 
     /// A new connection, or one that became free while waiting for room.

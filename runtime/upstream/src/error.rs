@@ -41,6 +41,10 @@ pub enum Error {
     /// The connection ended before the response head.
     #[error("connection ended before the response")]
     ConnectionTerminated(#[source] Cause),
+    /// A connection that had been idle closed as the request was sent on it. Whether the request arrived is not known, and
+    /// nothing is said about the next connection.
+    #[error("an idle connection closed")]
+    IdleClosed(#[source] Cause),
     /// The server did not take the request: the connection closed before it, or the stream was refused (RFC 9113, section
     /// 8.7). Nothing was done about it.
     #[error("the request was not taken")]
@@ -167,7 +171,8 @@ impl Error {
             | Self::ResponseHeadersTooLarge
             | Self::ResponseProtocol(_)
             | Self::ResponseUpgrade => true,
-            Self::CircuitOpen
+            Self::IdleClosed(_)
+            | Self::CircuitOpen
             | Self::BulkheadFull
             | Self::Deadline
             | Self::ConnectionLimit
@@ -198,6 +203,7 @@ impl Error {
             Self::ConnectionRefused => "connection refused",
             Self::ConnectionTimeout => "connecting timed out",
             Self::ConnectionTerminated(_) => "connection ended before the response",
+            Self::IdleClosed(_) => "an idle connection closed",
             Self::Unsent(_) => "the request was not taken",
             Self::CircuitOpen => "the circuit breaker is open",
             Self::BulkheadFull => "too many calls are under way",

@@ -29,20 +29,38 @@ impl From<Error> for Lost {
     }
 }
 
+/// Who sends a request again that may have been lost with an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resend {
+    /// The client itself, once, where sending it twice is the same as sending it once.
+    Client,
+    /// Whoever called it, and has a budget for that: the failure is [`Error::IdleClosed`].
+    Caller,
+}
+
 /// Sends `request`, waits for the response head, and returns it with its streaming body.
 pub(crate) async fn exchange(
     mut lease: Lease,
     mut request: Request<Upload>,
     key: &Key,
     clock: Clock,
+    resend: Resend,
 ) -> Result<Response<Body>, Lost> {
     lease.connection.address(&mut request, key.origin());
     let hold = request.body().hold();
-    let spare = if lease.is_reused { repeatable(&request) } else { None };
+    let is_spared = lease.is_reused && resend == Resend::Client;
+    let spare = if is_spared { repeatable(&request) } else { None };
     let answer = in_time(lease.connection.send(request), &hold, clock).await?;
     match answer {
         Ok(response) => Ok(received(response, lease, hold, clock)?),
-        Err(failed) => Err(lost(&lease, failed, spare, hold)),
+        Err(failed) => match lost(&lease, failed, spare, hold) {
+            Lost { error: Error::ConnectionTerminated(cause), again: None }
+                if lease.is_reused && resend == Resend::Caller =>
+            {
+                Err(Error::IdleClosed(cause).into())
+            }
+            lost => Err(lost),
+        },
     }
 }
 

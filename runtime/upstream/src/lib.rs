@@ -55,6 +55,7 @@ pub use call::{Answer, Terms, call};
 pub use client::{Client, ClientConfig, ClientError};
 pub use egress::{Egress, HostPattern, HostPatternError};
 pub use error::{Cause, Error};
+pub use exchange::Resend;
 pub use random::Random;
 pub use resolve::{LookupError, Resolve, Resolver, Resolving, Servers, Setup, SystemResolver};
 pub use route::Target;

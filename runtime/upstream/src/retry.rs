@@ -131,7 +131,7 @@ impl On {
                 | Error::ConnectionRefused
                 | Error::ConnectionTimeout => self.connect,
                 Error::FirstByteTimeout => self.timeout,
-                Error::ConnectionTerminated(_) => self.reset,
+                Error::ConnectionTerminated(_) | Error::IdleClosed(_) => self.reset,
                 Error::Unsent(_) => self.refused_stream,
                 _ => false,
             },

@@ -2,6 +2,7 @@
 //!
 //! The real one is [`Client`]; simulations bring their own. A transport knows nothing of tries before or after.
 
+use crate::exchange::Resend;
 use crate::timeouts::Clock;
 use crate::{Body, Client, Error, Target, Timeouts, Upstream};
 use http::{Request, Response};
@@ -32,11 +33,13 @@ pub struct Attempt<'a> {
     pub head_by: Option<Instant>,
     /// When the call is over, response body included.
     pub end: Instant,
+    /// Who sends the request again where an idle connection closed under it.
+    pub resend: Resend,
 }
 
 impl Transport for Client {
     async fn send(&self, request: Request<Body>, attempt: Attempt<'_>) -> Result<Response<Body>, Error> {
         let clock = Clock::until(attempt.timeouts, attempt.head_by, attempt.end);
-        self.send_within(request, Target::Upstream(attempt.upstream), clock).await
+        self.send_within(request, Target::Upstream(attempt.upstream), clock, attempt.resend).await
     }
 }

@@ -18,7 +18,7 @@ pub fn from_upstream(error: Upstream) -> Error {
         Upstream::ConnectionRefused => Error::ConnectionRefused,
         Upstream::ConnectionTimeout => Error::ConnectionTimeout,
         Upstream::ConnectionTerminated(_) => Error::ConnectionTerminated,
-        Upstream::Unsent(_) => Error::ConnectionTerminated,
+        Upstream::Unsent(_) | Upstream::IdleClosed(_) => Error::ConnectionTerminated,
         // What a proxy says of a destination that it has not even tried (RFC 9209, section 2.3.5).
         Upstream::CircuitOpen => Error::DestinationUnavailable,
         Upstream::BulkheadFull | Upstream::ConnectionLimit => Error::ConnectionLimitReached,

@@ -350,6 +350,10 @@ impl Machine {
         self.window.counts(now_ms)
     }
 
+    pub(crate) fn in_a_row(&self) -> u32 {
+        self.in_a_row.load(Relaxed)
+    }
+
     fn word(&self) -> Word {
         Word::read(self.word.load(Acquire))
     }

@@ -260,6 +260,39 @@ async fn retries_stop_when_the_budget_is_spent() {
     assert_eq!(script.tries(), 1_100, "500 tokens pay for a hundred retries at 20 %");
 }
 
+/// C5: where the last five calls failed, a failed one is not tried again, whatever the rate says.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_tried_again_while_everything_fails() {
+    let upstream = upstream(Policy::default());
+    for _ in 0..50 {
+        call(&Script::new(&[Step::Status(200)]), &upstream, get(), terms(&upstream, 60_000)).await.unwrap();
+    }
+    for failed in 0..4 {
+        let script = Script::new(&[Step::Status(500)]);
+        call(&script, &upstream, get(), terms(&upstream, 60_000)).await.unwrap();
+        assert_eq!(script.tries(), 1, "{failed}");
+    }
+    let script = Script::new(&[Step::Status(503)]);
+    call(&script, &upstream, get(), terms(&upstream, 60_000)).await.unwrap();
+    assert_eq!(script.tries(), 1, "the fifth in a row is the last");
+    assert_eq!(upstream.state().breaker().phase(Instant::now()), breaker::Phase::Closed);
+}
+
+/// C15: what was lost with an idle connection is sent again at once, within the budget, and says nothing about the
+/// upstream.
+#[tokio::test(start_paused = true)]
+async fn a_closed_idle_connection_is_no_failure_of_the_upstream() {
+    let gone = || Error::IdleClosed(Arc::new(std::io::Error::other("closed")));
+    let (script, upstream) =
+        (Script::new(&[Step::Fails(gone), Step::Status(200)]), upstream(Policy::default()));
+    let start = Instant::now();
+    let answer = call(&script, &upstream, get(), terms(&upstream, 60_000)).await.unwrap();
+    assert_eq!((answer.told.tries, start.elapsed()), (2, Duration::ZERO));
+    assert_eq!(upstream.state().breaker().counts(Instant::now()).failures, 0);
+    assert!(upstream.state().retries().level() < 1.0);
+    check(&[Step::Fails(gone), Step::Status(200)], post, 1, Err("an idle connection closed")).await;
+}
+
 /// C5: a retry after a timeout costs double.
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_a_timeout_costs_two() {
