@@ -88,6 +88,18 @@ impl Bench {
         stretch
     }
 
+    /// The open time in force, from its beginning to its end.
+    fn open_for(&self) -> Duration {
+        let breaker = self.upstream.state().breaker();
+        let history = breaker.history();
+        let opened = history.iter().rev().find(|change| change.to == Phase::Open).expect("it opened");
+        let ago = opened.at.elapsed().expect("a clock that goes forward");
+        let left = breaker
+            .opens_until()
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        ago + left
+    }
+
     fn phase(&self) -> Phase {
         self.upstream.state().breaker().phase(Instant::now())
     }
@@ -127,7 +139,6 @@ async fn death(dead: Duration) {
     bench.calls(Duration::from_secs(1)).await;
     let heard = bench.upstream.state().breaker().counts(Instant::now()).calls;
     bench.proxy.kill();
-    let begun = Instant::now();
     let stretch = bench.calls(Duration::from_millis(500)).await;
     assert_eq!(bench.phase(), Phase::Open, "{stretch:?}");
     // Nobody counts requests that find no listener, but the breaker counts tries.
@@ -141,8 +152,8 @@ async fn death(dead: Duration) {
     println!("dead: {tries} tries for {calls} calls, then refused in {p99:?} (p99 of {})", refusals.len());
     assert!(p99 < Duration::from_millis(5), "{p99:?}");
     bench.proxy.revive().await;
-    let (back, until) = (Instant::now(), bench.upstream.state().breaker().opens_until());
-    let open_for = until.map_or(Duration::from_secs(5), |until| until.saturating_duration_since(begun));
+    let back = Instant::now();
+    let open_for = bench.open_for();
     while bench.phase() != Phase::Closed {
         bench.calls(Duration::from_millis(100)).await;
         assert!(

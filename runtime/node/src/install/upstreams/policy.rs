@@ -88,7 +88,10 @@ mod tests {
     use rimward_manifest::App;
 
     fn declared(tables: &str) -> Policy {
-        let text = format!("[app]\nname = 'a'\nversion = '1.0.0'\n[upstream.u]\nurl = 'http://u'\n{tables}");
+        let text = format!(
+            "[app]\nname = 'a'\nversion = '1.0.0'\n[function.f]\ncomponent = 'f.wasm'\n\
+             [upstream.u]\nurl = 'http://u'\n{tables}"
+        );
         let app = App::parse(&text).unwrap();
         policy(app.upstreams.values().next().unwrap())
     }
