@@ -4,7 +4,7 @@
 //! wasm, functions, tenants or routes. One [`Client`] belongs to one tenant on one core and is never shared
 //! between tenants, so neither connections nor TLS sessions cross that line.
 //!
-//! A call to a named upstream goes through its policy first: [`call`] is the whole of it, and [`State`] what it knows from
+//! A call to a named upstream goes through its policy first: [`call()`] is the whole of it, and [`State`] what it knows from
 //! earlier calls. Its tries, and requests to other hosts, go to the client.
 //!
 //! A request goes through these steps, each in a file of its own: where to and by whose policy (`route`), what is

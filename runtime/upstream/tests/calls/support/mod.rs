@@ -106,6 +106,6 @@ impl Resolve for Names {
             1 => answers[0].clone(),
             _ => answers.remove(0),
         });
-        Box::pin(async move { answer.ok_or_else(|| LookupError::NoSuchName) })
+        Box::pin(async move { answer.ok_or(LookupError::NoSuchName) })
     }
 }
