@@ -30,6 +30,7 @@ pub mod hedge;
 pub mod latency;
 pub mod limits;
 mod origin;
+pub mod outbox;
 mod pool;
 mod random;
 mod replay;

@@ -136,3 +136,82 @@ pub const HOSTS_MAX: usize = 4096;
 pub const SETUP_CHECK: Duration = Duration::from_secs(5);
 /// For how long it is remembered that one family of addresses did not work (RFC 8305, section 6: about ten minutes).
 pub const FAMILY_MEMORY: Duration = Duration::from_secs(600);
+/// The bounds of an outbox: [`outbox::Policy`](crate::outbox::Policy) holds those that an app may set.
+pub mod outbox {
+    use std::time::Duration;
+
+    /// Bytes of waiting calls: days of readings of a small site, and little of an edge machine's disk.
+    pub const BYTES_DEFAULT: u64 = 256 << 20;
+    /// How long a call waits. Three days outlast a weekend without a link.
+    pub const AGE_DEFAULT: Duration = Duration::from_secs(72 * 3600);
+    /// The largest body, bytes. A photo fits; a film belongs elsewhere.
+    pub const BODY_BYTES_DEFAULT: u64 = 16 << 20;
+    /// Bytes that a call counts beyond what it brings: its rows and their keys.
+    pub const CALL_OVERHEAD_BYTES: u64 = 256;
+    /// Deliveries that the upstream may fail: AWS Lambda's asynchronous calls are tried three times.
+    pub const ATTEMPTS_DEFAULT: u32 = 3;
+    /// The pause after the first failed delivery; it doubles (AWS Lambda: 1 min, then 2 min).
+    pub const BACKOFF_FIRST: Duration = Duration::from_secs(60);
+    /// The longest pause between deliveries.
+    pub const BACKOFF_MOST: Duration = Duration::from_secs(300);
+    /// The pause after the upstream could not be reached; it doubles up to [`AWAY_MOST`]. A look at the link is cheap.
+    pub const AWAY_FIRST: Duration = Duration::from_secs(1);
+    /// The longest pause between looks at a link that is down.
+    pub const AWAY_MOST: Duration = Duration::from_secs(300);
+    /// The longest that an upstream may ask for with `Retry-After`; what is longer is cut to it.
+    pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+    /// Deliveries under way at a time: enough to hide a slow link's round trip, few beside live calls.
+    pub const CONCURRENCY_DEFAULT: usize = 4;
+    /// Deliveries begun per second. An hour's backlog of 100 per second is sent in 12 minutes.
+    pub const PER_SECOND_DEFAULT: u32 = 500;
+    /// A thousand nodes that get their link back together spread over a minute.
+    pub const RETURN_JITTER_DEFAULT: Duration = Duration::from_secs(60);
+    /// For how long a key is remembered. A day is what payment services promise.
+    pub const DEDUPE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+    /// Keys remembered per outbox; the oldest is forgotten first. About 100 MB of file at the most.
+    pub const DEDUPE_KEYS_MAX: u64 = 500_000;
+    /// Length of an idempotency or order key, bytes. Past it: the call is refused as malformed. A UUID has 36.
+    pub const KEY_BYTES_MAX: usize = 255;
+    /// Bytes of kept answers.
+    pub const ANSWERS_BYTES_DEFAULT: u64 = 8 << 20;
+    /// The body of one answer, bytes, that is kept; of a larger one only the head is.
+    pub const ANSWER_BODY_BYTES_MAX: usize = 64 << 10;
+    /// For how long an answer is kept.
+    pub const ANSWERS_AGE_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+    /// Attempts to tell a function of an answer; then it is only kept.
+    pub const TELL_ATTEMPTS_MAX: u32 = 10;
+    /// Dead calls take this part of the outbox's bytes at the most, on top of them; the oldest go first.
+    pub const DEAD_SHARE: u64 = 4;
+    /// For how long a dead call is kept: a week for somebody to look.
+    pub const DEAD_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+    /// Bodies up to this many bytes are kept in the index, larger ones in files of their own.
+    pub const INLINE_BYTES_MAX: usize = 16 << 10;
+    /// Bytes of a body that are read from a file, or written to one, at a time.
+    pub const CHUNK_BYTES: usize = 64 << 10;
+    /// Bytes of calls that wait for the writer; more are refused as busy.
+    pub const WRITE_QUEUE_BYTES_MAX: u64 = 8 << 20;
+    /// Changes that share one commit. More would only make the first of them wait longer.
+    pub const GROUP_MAX: usize = 1024;
+    /// Pages that one index caches, bytes.
+    pub const CACHE_BYTES: usize = 4 << 20;
+    /// A failed file is opened anew at most this often: each time all of it is verified.
+    pub const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+    /// How often what is too old is looked for.
+    pub const TIDY_EVERY: Duration = Duration::from_secs(10);
+    /// Rows that one such look removes of each kind at the most; the rest waits for the next look.
+    pub const TIDY_ROWS_MAX: usize = 1000;
+    /// How long the node may have been away that counts towards the age of calls. See the file `outbox/clock.rs`.
+    pub const AWAY_COUNTED_MAX: Duration = Duration::from_secs(3600);
+    /// The longest reason that is kept with a call, bytes.
+    pub const REASON_BYTES_MAX: usize = 300;
+    /// Calls in one page of a listing.
+    pub const PAGE_MAX: usize = 1000;
+    /// Reads, and pieces of large bodies, that wait for an outbox's disk thread; more are refused as busy.
+    pub const DISK_QUEUE_MAX: usize = 256;
+    /// The least urgent of RFC 9218 (section 4.1).
+    pub const URGENCY_MAX: u8 = 7;
+    /// The urgency where none is asked for (RFC 9218, section 4.1).
+    pub const URGENCY_DEFAULT: u8 = 3;
+    /// Stack of an outbox's threads, bytes.
+    pub const THREAD_STACK_BYTES: usize = 512 << 10;
+}

@@ -155,7 +155,11 @@ impl Policy {
 /// How long the upstream asks to be left alone (RFC 9110, section 10.2.3). A date counts from the response's own `Date`,
 /// so that clocks which differ do no harm.
 pub(crate) fn retry_after<B>(result: &Result<Response<B>, Error>) -> Option<Duration> {
-    let headers = result.as_ref().ok()?.headers();
+    asked_pause(result.as_ref().ok()?.headers())
+}
+
+/// The pause that `Retry-After` asks for (RFC 9110, section 10.2.3).
+pub(crate) fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a number holds are longer than anybody waits.
