@@ -72,6 +72,7 @@ fn soak(time: Duration, rate: u32) -> Result<Report> {
     let mut node = Node::start()?;
     let load = Load::start(node.port(), rate);
     std::thread::sleep(WARM_UP);
+    Load::fill(node.port());
     load.pause();
     let before = at_rest(&mut node)?;
     println!("warm   {before}");

@@ -25,8 +25,10 @@ pub const COMPONENT_TYPE: &str = "application/wasm";
 /// The media type of an app's other file.
 pub const FILE_TYPE: &str = "application/vnd.rimward.app.file.v1";
 
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const TITLE: &str = "org.opencontainers.image.title";
+/// The media type of an image manifest.
+pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The annotation that names a layer.
+pub(crate) const TITLE: &str = "org.opencontainers.image.title";
 
 /// The config blob of the bundle.
 pub(crate) fn config(bundle: &Bundle) -> Vec<u8> {
@@ -43,7 +45,7 @@ pub(crate) fn config(bundle: &Bundle) -> Vec<u8> {
 pub(crate) fn manifest(bundle: &Bundle) -> Vec<u8> {
     let config = config(bundle);
     let components = bundle.components.iter().map(|(name, component)| {
-        descriptor(COMPONENT_TYPE, component.digest, component.bytes.len(), Some(&format!("{name}.wasm")))
+        descriptor(COMPONENT_TYPE, component.digest, component.bytes.len(), Some(&component_title(name)))
     });
     let files = bundle
         .files
@@ -56,6 +58,11 @@ pub(crate) fn manifest(bundle: &Bundle) -> Vec<u8> {
         "config": descriptor(CONFIG_TYPE, Digest::of(&config), config.len(), None),
         "layers": components.chain(files).collect::<Vec<_>>(),
     }))
+}
+
+/// The title of the layer that holds the component of the function `name`.
+pub(crate) fn component_title(name: impl std::fmt::Display) -> String {
+    format!("{name}.wasm")
 }
 
 fn declaration(app: &App) -> Value {

@@ -140,10 +140,32 @@ pub enum Durability {
     Interval,
 }
 
+/// Why bytes are not the JSON form of an app.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// No JSON, or a value that a declaration cannot have.
+    #[error("the declaration is not readable")]
+    Json(#[from] serde_json::Error),
+    /// A value that TOML cannot say.
+    #[error("the declaration has another shape")]
+    Shape(#[from] toml::ser::Error),
+    /// It can be read, and something in it is wrong.
+    #[error(transparent)]
+    Invalid(Problems),
+}
+
 impl App {
     /// The app that `text` declares, or every problem in it.
     pub fn parse(text: &str) -> Result<Self, Problems> {
         document::parse("rimward.toml", text, walk::app)
+    }
+
+    /// The app that `json` declares: its JSON form, which has the file's shape. Problems name the lines of that file,
+    /// as this app would write it.
+    pub fn parse_json(json: &[u8]) -> Result<Self, JsonError> {
+        let table: toml::Table = serde_json::from_slice(json)?;
+        let text = toml::to_string(&table)?;
+        document::parse("the app's declaration", &text, walk::app).map_err(JsonError::Invalid)
     }
 
     /// The app that the file at `path` declares.

@@ -28,7 +28,7 @@ mod text;
 mod upstream;
 mod url;
 
-pub use app::{App, Build, Durability, Function, HttpTrigger, Reuse, Store, StoreKind};
+pub use app::{App, Build, Durability, Function, HttpTrigger, JsonError, Reuse, Store, StoreKind};
 pub use bytes::{Bytes, BytesError};
 pub use cores::{Cores, CoresError};
 pub use duration::{Duration, DurationError};
@@ -47,7 +47,8 @@ pub use read::ReadError;
 pub use route::{Methods, RouteError, RoutePattern, Segment};
 pub use table::{Conflict, Lookup, Params, RouteTable};
 pub use upstream::{
-    Backoff, BackoffError, Bulkhead, CircuitBreaker, ClientCertificate, Hedge, HedgeAfter, Percent,
-    PercentError, Retry, RetryOn, RetryOnError, Timeouts, Upstream, UpstreamTimeouts,
+    Backoff, BackoffError, Bulkhead, CircuitBreaker, ClientCertificate, Deferred, Hedge, HedgeAfter, Outbox,
+    OutboxOrder, Percent, PercentError, Retry, RetryOn, RetryOnError, Timeouts, Upstream, UpstreamTimeouts,
+    WhenDamaged, WhenFull,
 };
 pub use url::{BaseUrl, BaseUrlError};

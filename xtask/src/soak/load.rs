@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 
 /// Threads: hostile requests take up to their wall limits, and must not lower the rate.
 const CLIENTS: u32 = 12;
+/// How often all slots are filled with memory.
+const FILLINGS: u32 = 3;
+/// The request that touches as much memory as it can.
+const MEMORY_BOMB: usize = 5;
 /// How long one reply may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client stays that goes away in the middle.
@@ -51,6 +55,19 @@ impl Load {
             std::thread::spawn(move || send(port, between, client as usize, &shared))
         });
         Self { clients: clients.collect(), shared }
+    }
+
+    /// Fills as many slots of the node's pool as the load can ever use, and more, with memory: a slot keeps some of what a
+    /// guest has touched (`KEEP_RESIDENT_BYTES`), so that the first moment in which many run at once is not taken for a
+    /// leak.
+    pub(super) fn fill(port: u16) {
+        for _ in 0..FILLINGS {
+            let clients = (0..2 * CLIENTS).map(|_| std::thread::spawn(move || hostile(port, MEMORY_BOMB)));
+            for client in clients.collect::<Vec<_>>() {
+                // Refused or ended: what counts is what it touched before.
+                let _ = client.join();
+            }
+        }
     }
 
     /// Sends nothing more until it goes on; what is open is closed.
