@@ -1,6 +1,9 @@
 //! The operations of the admin API. Each handler takes who asks, does one thing, and answers with a resource or a
 //! [`Problem`]. The OpenAPI document is made from these very handlers.
 
+mod outboxes;
+mod upstreams;
+
 use crate::control::{Control, NoAnswer};
 use crate::identity::Identity;
 use crate::limits::{BODY_BYTES, DRAIN_DEFAULT, DRAIN_MAX};
@@ -52,6 +55,14 @@ fn described() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(drain))
         .routes(routes!(reload))
         .routes(routes!(restart))
+        .routes(routes!(upstreams::upstreams))
+        .routes(routes!(upstreams::upstream))
+        .routes(routes!(upstreams::force))
+        .routes(routes!(outboxes::outboxes))
+        .routes(routes!(outboxes::calls))
+        .routes(routes!(outboxes::call, outboxes::discard))
+        .routes(routes!(outboxes::retry))
+        .routes(routes!(outboxes::drain))
 }
 
 /// What the node is doing, and its apps.

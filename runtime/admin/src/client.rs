@@ -1,10 +1,13 @@
 //! The other end of the socket, for programs on the same machine. One connection for each call: calls are rare.
 
 use crate::limits::{DRAIN_MAX, RELOAD_TIME, REPLY_BYTES, REPLY_TIME};
-use crate::resource::{Drain, Functions, Problem, Reload, Restart, Status};
+use crate::resource::{
+    DeferredCall, DeferredCalls, Done, Drain, ForcedBreaker, Functions, Outboxes, Problem, Reload, Restart,
+    Status, Upstream, Upstreams,
+};
 use bytes::Bytes;
 use http::{Method, Request};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -95,13 +98,73 @@ impl Client {
         self.call(Method::POST, "/v1/restart", RELOAD_TIME).await
     }
 
+    /// The upstreams of the apps that serve.
+    pub async fn upstreams(&self) -> Result<Upstreams, ClientError> {
+        self.call(Method::GET, "/v1/upstreams", REPLY_TIME).await
+    }
+
+    /// Forces the breaker of the upstream `id` (tenant, app and name), or lets it decide again.
+    pub async fn force(&self, id: &str, forced: Option<ForcedBreaker>) -> Result<Upstream, ClientError> {
+        let body = serde_json::json!({ "forced": forced }).to_string();
+        self.call_with(Method::PUT, &format!("/v1/upstreams/{id}/breaker"), body, REPLY_TIME).await
+    }
+
+    /// The outboxes of the node.
+    pub async fn outboxes(&self) -> Result<Outboxes, ClientError> {
+        self.call(Method::GET, "/v1/outboxes", REPLY_TIME).await
+    }
+
+    /// Waiting or dead calls of the outbox `id`, those that were accepted after `after`.
+    pub async fn deferred_calls(
+        &self,
+        id: &str,
+        is_dead: bool,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<DeferredCalls, ClientError> {
+        let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let path = format!("/v1/outboxes/{id}/calls?dead={is_dead}&most={most}{after}");
+        self.call(Method::GET, &path, REPLY_TIME).await
+    }
+
+    /// One call of the outbox `id`.
+    pub async fn deferred_call(&self, id: &str, call: &str) -> Result<DeferredCall, ClientError> {
+        self.call(Method::GET, &format!("/v1/outboxes/{id}/calls/{call}"), REPLY_TIME).await
+    }
+
+    /// Has it delivered once more, or now.
+    pub async fn retry(&self, id: &str, call: &str) -> Result<Done, ClientError> {
+        self.call(Method::POST, &format!("/v1/outboxes/{id}/calls/{call}/retry"), REPLY_TIME).await
+    }
+
+    /// Forgets it.
+    pub async fn discard(&self, id: &str, call: &str) -> Result<Done, ClientError> {
+        self.call(Method::DELETE, &format!("/v1/outboxes/{id}/calls/{call}"), REPLY_TIME).await
+    }
+
+    /// Has the node look for the upstream of the outbox `id` at once.
+    pub async fn drain_outbox(&self, id: &str) -> Result<Done, ClientError> {
+        self.call(Method::POST, &format!("/v1/outboxes/{id}/drain"), REPLY_TIME).await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         time: Duration,
     ) -> Result<T, ClientError> {
-        let calling = self.exchange(method, path);
+        self.call_with(method, path, String::new(), time).await
+    }
+
+    /// `path` is made of names that the node has told, or of what a person has typed.
+    async fn call_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+        time: Duration,
+    ) -> Result<T, ClientError> {
+        let calling = self.exchange(method, path, body);
         let (status, body) =
             tokio::time::timeout(time, calling).await.map_err(|_| ClientError::Timeout(time))??;
         match status.is_success() {
@@ -110,14 +173,23 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<(http::StatusCode, Bytes), ClientError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<(http::StatusCode, Bytes), ClientError> {
         let connect = |source| ClientError::Connect { socket: self.socket.clone(), source };
         let stream = UnixStream::connect(&self.socket).await.map_err(connect)?;
         let http = |error: hyper::Error| ClientError::Http(error.into());
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
-        let request = Request::builder().method(method).uri(path).header(http::header::HOST, "node");
-        let request = request.body(Empty::<Bytes>::new()).expect("paths are our own");
+        let mut request = Request::builder().method(method).uri(path).header(http::header::HOST, "node");
+        if !body.is_empty() {
+            request = request.header(http::header::CONTENT_TYPE, "application/json");
+        }
+        let request =
+            request.body(Full::new(Bytes::from(body))).map_err(|error| ClientError::Http(error.into()))?;
         let exchanging = async {
             let reply = sender.send_request(request).await.map_err(http)?;
             let status = reply.status();

@@ -17,7 +17,8 @@ pub use client::{Client, ClientError};
 pub use control::{Ask, Control, control};
 pub use identity::Identity;
 pub use resource::{
-    Addresses, App, Drain, DrainState, Function, Functions, LastReload, NodeState, Problem, Reload, Restart,
-    Status,
+    Addresses, App, Breaker, BreakerChange, BreakerState, CallState, DeferredCall, DeferredCalls, Done,
+    Drain, DrainState, ForcedBreaker, Function, Functions, LastReload, Latency, NodeState, Outbox, Outboxes,
+    Problem, Reload, Restart, Status, Upstream, Upstreams,
 };
 pub use server::{ServeError, Server, serve};

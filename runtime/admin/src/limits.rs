@@ -30,3 +30,6 @@ pub const REPLY_TIME: Duration = Duration::from_secs(30);
 pub const DRAIN_MAX: Duration = Duration::from_secs(300);
 /// See [`DRAIN_MAX`].
 pub const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Deferred calls in a page where nothing was said.
+pub const PAGE_DEFAULT: usize = 100;

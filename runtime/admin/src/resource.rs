@@ -1,5 +1,11 @@
 //! The resources of the admin API, as they are written in JSON. Fields are added, never renamed or removed, within `/v1`.
 
+mod outbox;
+mod upstream;
+
+pub use outbox::{CallState, DeferredCall, DeferredCalls, Done, Outbox, Outboxes};
+pub use upstream::{Breaker, BreakerChange, BreakerState, ForcedBreaker, Latency, Upstream, Upstreams};
+
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use utoipa::ToSchema;

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod call;
+mod deferred;
 mod errors;
 mod idle;
 mod outgoing;
@@ -11,6 +12,7 @@ mod wall;
 
 pub use bodies::{BodyFault, BodyLimits, RequestBody};
 pub use call::{Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, StreamLimits};
+pub use deferred::Deferral;
 pub use errors::{AnswerBlame, answer_blame, answer_text, from_upstream, to_upstream};
 pub(crate) use outgoing::Outgoing;
 pub use outgoing::{Grant, Invoke, InvokeError};

@@ -14,12 +14,14 @@ mod doctor;
 mod invoke;
 #[cfg(feature = "compile")]
 mod new;
+mod outbox;
 mod reload;
 mod restart;
 mod serve;
 mod status;
 #[cfg(feature = "compile")]
 mod test;
+mod upstreams;
 
 use crate::print::Format;
 use anyhow::Result;
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Invoke(invoke::Arguments),
     Serve(serve::Arguments),
     Status(status::Arguments),
+    Upstreams(upstreams::Arguments),
+    Outbox(outbox::Arguments),
     Reload(reload::Arguments),
     Restart(restart::Arguments),
     Doctor(doctor::Arguments),
@@ -73,6 +77,8 @@ impl Command {
             Self::Invoke(arguments) => invoke::run(&arguments, format),
             Self::Serve(arguments) => serve::run(arguments, format),
             Self::Status(arguments) => status::run(&arguments, format),
+            Self::Upstreams(arguments) => upstreams::run(&arguments, format),
+            Self::Outbox(arguments) => outbox::run(&arguments, format),
             Self::Reload(arguments) => reload::run(&arguments, format),
             Self::Restart(arguments) => restart::run(&arguments, format),
             Self::Doctor(arguments) => doctor::run(&arguments, format),

@@ -123,6 +123,17 @@ impl<'t> Table<'t> {
         elements.filter_map(|value| self.reference(key, value, what, valid)).collect()
     }
 
+    /// The name at `key`, if it is there; it must be in `valid`.
+    pub(crate) fn optional_reference(
+        &mut self,
+        key: &'static str,
+        what: &str,
+        valid: &[&str],
+    ) -> Option<Name> {
+        let value = self.take(key)?;
+        self.reference(key, value, what, valid)
+    }
+
     /// The name at `key`, which must be there and in `valid`.
     pub(crate) fn required_reference(
         &mut self,

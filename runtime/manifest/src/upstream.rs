@@ -6,6 +6,7 @@
 mod breaker;
 mod bulkhead;
 mod hedge;
+mod outbox;
 mod percent;
 mod retry;
 
@@ -28,6 +29,7 @@ use crate::url::BaseUrl;
 pub use breaker::CircuitBreaker;
 pub use bulkhead::Bulkhead;
 pub use hedge::{Hedge, HedgeAfter};
+pub use outbox::{Deferred, Outbox, OutboxOrder, WhenDamaged, WhenFull};
 pub use percent::{Percent, PercentError};
 pub use retry::{Backoff, BackoffError, Retry, RetryOn, RetryOnError};
 
@@ -58,6 +60,15 @@ pub struct Upstream {
     pub bulkhead: Bulkhead,
     /// When a second try is sent beside a slow one; never where it is absent.
     pub hedge: Option<Hedge>,
+    /// How deferred calls are kept until they are delivered; none is where it is absent.
+    pub outbox: Option<Outbox>,
+    /// Which calls are deferred.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub deferred: Deferred,
+}
+
+fn is_default(deferred: &Deferred) -> bool {
+    *deferred == Deferred::default()
 }
 
 /// A client certificate: the chain is a file, the private key a secret, so that it stays on the node.
@@ -122,8 +133,9 @@ impl Upstream {
         })
     }
 
-    pub(crate) fn read(table: &mut Table<'_>) -> Option<Self> {
-        table.not_yet(&["fallback", "outbox"]);
+    /// `functions` are those of the app.
+    pub(crate) fn read(table: &mut Table<'_>, functions: &[&str]) -> Option<Self> {
+        table.not_yet(&["fallback"]);
         let in_app: fn(AppPath) -> FileAt = FileAt::App;
         let url = table.required("url");
         let upstream = Self {
@@ -136,8 +148,14 @@ impl Upstream {
             circuit_breaker: table.table("circuit-breaker", CircuitBreaker::read).unwrap_or_default(),
             bulkhead: table.table("bulkhead", Bulkhead::read).unwrap_or_default(),
             hedge: table.table("hedge", Hedge::read),
+            outbox: table.table("outbox", |table| Outbox::read(table, functions)),
+            deferred: table.optional("deferred").unwrap_or_default(),
             url: url?,
         };
+        if upstream.deferred == Deferred::Always && upstream.outbox.is_none() {
+            let message = "calls are deferred, and there is no outbox".to_owned();
+            table.problem_at("deferred", message, "declare where they wait: `outbox = {}` has the defaults");
+        }
         Some(upstream)
     }
 }

@@ -6,11 +6,14 @@ use crate::admission::{Admission, Room};
 use crate::failure::CODES;
 use crate::metrics::Metrics;
 use crate::tenants::TenantShare;
+use crate::upstreams::{KnownUpstream, UpstreamId};
 use rimward_engine::Budget;
 use rimward_manifest::Quota;
+use rimward_upstream::{Policy, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -78,6 +81,16 @@ fn metrics() -> String {
     let memory = Budget::new(1);
     metrics.tenant(&name("t"), &TenantShare::new(&Quota::default(), &memory));
     metrics.memory(&memory);
+    let upstream = UpstreamId { tenant: name("t"), app: name("a"), upstream: name("u") };
+    metrics.outbox(&upstream, &Default::default(), false);
+    metrics.upstream(&KnownUpstream {
+        tenant: upstream.tenant,
+        app: upstream.app,
+        name: upstream.upstream,
+        url: String::new(),
+        state: Arc::new(State::unwatched(Policy::default())),
+        tally: Arc::default(),
+    });
     let room = Room { permits: 1, queue_max: 1, wait: Duration::ZERO, tenants: 1 };
     metrics.text(&Admission::new(room, None))
 }

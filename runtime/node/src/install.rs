@@ -3,6 +3,7 @@
 //! there serving.
 
 mod error;
+mod outboxes;
 mod reuse;
 mod upstreams;
 
@@ -121,12 +122,13 @@ pub(crate) async fn prepare(
     let limits = install.limits()?;
     let upstreams = install.upstreams()?;
     let stores = install.stores().await?;
+    let outboxes = install.outboxes().await?;
     let codes = load(node, &bundle).await?;
     let compiled = codes.values().filter(|code| matches!(code.origin, Origin::Compiled(_))).count();
     let siblings = Arc::new(Siblings::new(Arc::downgrade(node)));
     let mut functions = BTreeMap::new();
     for (name, code) in &codes {
-        let grants = install.grants(name, &limits[name], &upstreams, &stores, siblings.clone())?;
+        let grants = install.grants(name, &limits[name], &upstreams, &outboxes, &stores, siblings.clone())?;
         functions.insert(name.clone(), Arc::new(install.deployed(name, code, grants, limits[name].clone())?));
     }
     siblings.complete(&functions);
@@ -141,12 +143,13 @@ pub(crate) async fn prepare(
         functions,
         routes: bundle.app.http.iter().map(route_text).collect(),
     });
+    let deliveries = Arc::new(install.deliveries(&upstreams, &siblings));
     let secrets = Arc::new(install.secrets);
     let private_origins = install.private_origins.into_iter().collect();
     let app = Arc::new(bundle.app.clone());
     Ok(Prepared {
         key: (placement.tenant, app.name.clone()),
-        placed: Placed { revision, app, bind: Arc::new(placement.bind), secrets },
+        placed: Placed { revision, app, bind: Arc::new(placement.bind), secrets, deliveries },
         compiled,
         private_origins,
         took: started.elapsed(),
@@ -266,6 +269,7 @@ impl Install<'_> {
         name: &Name,
         limits: &FunctionLimits,
         upstreams: &BTreeMap<Name, Arc<Upstream>>,
+        outboxes: &BTreeMap<Name, http::Deferral>,
         stores: &BTreeMap<Name, Arc<dyn rimward_store::Store>>,
         siblings: Arc<Siblings>,
     ) -> Result<Grants, InstallError> {
@@ -295,6 +299,13 @@ impl Install<'_> {
                         .upstreams
                         .iter()
                         .map(|name| (name.to_string(), upstreams[name].clone()))
+                        .collect(),
+                ),
+                outboxes: Arc::new(
+                    outboxes
+                        .iter()
+                        .filter(|(name, _)| function.upstreams.contains(*name))
+                        .map(|(name, deferral)| (name.to_string(), deferral.clone()))
                         .collect(),
                 ),
                 functions: Arc::new(text(&function.functions)),
@@ -363,7 +374,7 @@ impl Install<'_> {
 
 /// Replaces the snapshot: whole, or not at all. Conflicts are told as those of the app that is `new`.
 pub(crate) fn swap(
-    node: &Shared,
+    node: &Arc<Shared>,
     settings: &Settings,
     next: Apps,
     new: Option<&(Name, Name)>,
@@ -377,6 +388,7 @@ pub(crate) fn swap(
     let mut apps = node.apps();
     node.replace_routes(Routes::new(table));
     *apps = next;
+    node.outboxes.settle(node, &apps);
     Ok(())
 }
 

@@ -25,7 +25,9 @@ mod listen;
 mod metrics;
 mod node;
 mod observe;
+mod operate;
 mod ops;
+mod outboxes;
 mod patience;
 mod pressure;
 mod reload;
@@ -49,7 +51,15 @@ pub use install::{InstallError, Installed, Placement};
 pub use listen::{GivenSocket, ListenError, Unwanted};
 pub use node::{Drained, InvokeFailure, Kept, Node, Options, Profile, StartError, StateChoice};
 pub use observe::{LogLine, Observer, Outcome, RequestLine, Silent};
+pub use operate::OpenOutbox;
+pub use outboxes::OutboxError;
 pub use pressure::{MemoryLeft, MemorySource, machine_memory};
 pub use reload::{ReloadError, Reloaded};
 pub use status::{AppStatus, FunctionStatus, LastReload, NodeState, Status};
 pub use tls::{TlsError, check_certificates};
+pub use upstreams::{KnownUpstream, Tally};
+
+/// What calls to upstreams are made with: their state is shown to operators.
+pub use rimward_upstream as upstream;
+/// Where deferred calls wait.
+pub use rimward_upstream::outbox;

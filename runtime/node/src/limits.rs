@@ -150,6 +150,16 @@ pub const REUSE_CHECK_TIME: Duration = Duration::from_secs(10);
 /// How often a store with `durability = "interval"` is written to disk.
 pub const STORE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Outboxes of one node: each has two threads, a file and a cache of its own.
+pub const OUTBOXES_MAX: usize = 128;
+
+/// How long deliveries from an outbox wait while calls of functions that are under way wait for the same upstream, or
+/// requests for a permit.
+pub const LIVE_CALLS_FIRST: Duration = Duration::from_millis(100);
+
+/// Bytes that are read of what a function replies when it is told of an answer.
+pub const TOLD_REPLY_BYTES: usize = 64 << 10;
+
 /// Stack of a core's thread, bytes: guests run on stacks of their own.
 pub const CORE_STACK_BYTES: usize = 2 << 20;
 

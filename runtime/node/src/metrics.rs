@@ -1,9 +1,13 @@
 //! What a node counts. Names and labels are public: `rimward_..._total`, `_seconds`, `_bytes`; labels are tenant, app and
 //! function, never anything that a client chooses. A function's handles are looked up once, when it is installed.
 
+mod outboxes;
+mod upstreams;
+
 use crate::FunctionId;
 use crate::observe::Outcome;
 use crate::tenants::TenantShare;
+use crate::upstreams::{KnownUpstream, UpstreamId};
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use rimward_capability::Offences;
 use rimward_engine::{Budget, Usage};
 use rimward_manifest::Name;
+use rimward_upstream::outbox::Counts;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -107,6 +112,8 @@ pub(crate) struct Metrics {
     pub(crate) reloads_failed: Counter,
     /// 1 where the last reload failed, so that what runs is not what the file says.
     pub(crate) reload_is_failed: Gauge,
+    outboxes: outboxes::Outboxes,
+    upstreams: upstreams::Upstreams,
 }
 
 /// One function's handles.
@@ -181,6 +188,8 @@ impl Metrics {
             reloads: Counter::default(),
             reloads_failed: Counter::default(),
             reload_is_failed: Gauge::default(),
+            outboxes: outboxes::Outboxes::default(),
+            upstreams: upstreams::Upstreams::default(),
         };
         metrics.register();
         metrics
@@ -280,6 +289,8 @@ impl Metrics {
             "1 where the last reload failed, so that the node runs on the settings before it",
             self.reload_is_failed.clone(),
         );
+        self.upstreams.register(r);
+        self.outboxes.register(r);
     }
 
     pub(crate) fn function(&self, id: &FunctionId) -> FunctionMetrics {
@@ -328,6 +339,16 @@ impl Metrics {
     pub(crate) fn memory(&self, memory: &Budget) {
         self.memory_used.set(i64::try_from(memory.used_bytes()).unwrap_or(i64::MAX));
         self.memory_max.set(i64::try_from(memory.max_bytes()).unwrap_or(i64::MAX));
+    }
+
+    /// How calls to an upstream went.
+    pub(crate) fn upstream(&self, known: &KnownUpstream) {
+        self.upstreams.set(known);
+    }
+
+    /// What an outbox holds now.
+    pub(crate) fn outbox(&self, id: &UpstreamId, counts: &Counts, is_shut: bool) {
+        self.outboxes.set(id, counts, is_shut);
     }
 
     /// A request was answered without a function.

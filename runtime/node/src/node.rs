@@ -15,6 +15,7 @@ use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
 use crate::listen::GivenSocket;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
+use crate::outboxes::{Delivery, Outboxes};
 use crate::pressure::{MemorySource, Pressure};
 use crate::revision::{Deployed, Revision, WarmRoom};
 use crate::routes::Routes;
@@ -130,6 +131,8 @@ pub(crate) struct Shared {
     pub(crate) client_config: ClientConfig,
     /// What is known of upstreams.
     pub(crate) upstreams: States,
+    /// Calls that wait for theirs.
+    pub(crate) outboxes: Outboxes,
     pub(crate) core_count: usize,
     pub(crate) drain: watch::Sender<bool>,
     /// Whether it drains, for requests.
@@ -160,6 +163,8 @@ pub(crate) struct Placed {
     pub(crate) bind: Arc<Bind>,
     /// The values of its secrets: a change of one makes a new revision of the running app.
     pub(crate) secrets: Arc<BTreeMap<Name, String>>,
+    /// What is delivered with from the outboxes of its upstreams.
+    pub(crate) deliveries: Arc<BTreeMap<Name, Arc<Delivery>>>,
 }
 
 /// What the operator declares and may change while the node runs. Looked at when something is installed, never by requests.
@@ -199,10 +204,13 @@ thread_local! {
 impl Node {
     /// On a thread of its own, because whoever drops a node may be on a runtime that must not be blocked on again.
     fn close_stores(&self) {
-        let stores = &self.shared.stores;
+        let (stores, outboxes) = (&self.shared.stores, &self.shared.outboxes);
         std::thread::scope(|scope| {
             scope.spawn(|| match tokio::runtime::Builder::new_current_thread().build() {
-                Ok(runtime) => runtime.block_on(stores.close()),
+                Ok(runtime) => runtime.block_on(async {
+                    stores.close().await;
+                    outboxes.close().await;
+                }),
                 Err(error) => tracing::error!(%error, "the stores could not be closed"),
             });
         });
@@ -389,6 +397,12 @@ impl Shared {
             self.metrics.tenant(tenant, share);
         }
         self.metrics.memory(&self.memory);
+        for known in self.known_upstreams() {
+            self.metrics.upstream(&known);
+        }
+        for post in self.outboxes.all() {
+            self.metrics.outbox(&post.id, &post.outbox.counts(), post.outbox.shut().is_some());
+        }
         self.metrics.text(&self.admission)
     }
 

@@ -5,9 +5,10 @@
 
 use rimward_manifest::Name;
 use rimward_upstream::breaker::Phase;
-use rimward_upstream::watch::{Event, Watch};
+use rimward_upstream::watch::{Event, Outcome, Shed, Watch};
 use rimward_upstream::{Policy, Random, State};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Which upstream.
@@ -20,36 +21,157 @@ pub(crate) struct UpstreamId {
 
 /// The states of all upstreams of the node. The lock is taken when apps are installed and when somebody looks.
 #[derive(Debug, Default)]
-pub(crate) struct States(Mutex<BTreeMap<UpstreamId, Vec<Weak<State>>>>);
+pub(crate) struct States(Mutex<BTreeMap<UpstreamId, Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Of each revision that lives.
+    states: Vec<Weak<State>>,
+    tally: Arc<Tally>,
+}
+
+/// An upstream that apps of the node call, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct KnownUpstream {
+    /// Whose app it is of.
+    pub tenant: Name,
+    /// The app.
+    pub app: Name,
+    /// Its name there.
+    pub name: Name,
+    /// Where it is, on this node.
+    pub url: String,
+    /// What calls have found out.
+    pub state: Arc<State>,
+    /// How they went.
+    pub tally: Arc<Tally>,
+}
 
 impl States {
     /// The state for a revision that calls an upstream under `policy`.
     pub(crate) fn open(&self, id: &UpstreamId, policy: Policy) -> Arc<State> {
         let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.retain(|_, known| {
-            known.retain(|state| state.strong_count() > 0);
-            !known.is_empty()
+            known.states.retain(|state| state.strong_count() > 0);
+            !known.states.is_empty()
         });
         let known = states.entry(id.clone()).or_default();
-        // The latest that lives: one of an installation that failed does not.
-        let before = known.iter().rev().find_map(Weak::upgrade);
-        let state = Arc::new(match before {
+        let state = Arc::new(match known.latest() {
             Some(before) => before.following(policy),
-            None => State::new(policy, Arc::new(Reporter(id.clone())), Random::unpredictable()),
+            None => {
+                let reporter = Reporter { id: id.clone(), tally: known.tally.clone() };
+                State::new(policy, Arc::new(reporter), Random::unpredictable())
+            }
         });
-        known.push(Arc::downgrade(&state));
+        known.states.push(Arc::downgrade(&state));
         state
+    }
+
+    /// What is known of an upstream now.
+    pub(crate) fn find(&self, id: &UpstreamId) -> Option<(Arc<State>, Arc<Tally>)> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = states.get(id)?;
+        Some((known.latest()?, known.tally.clone()))
+    }
+}
+
+impl Known {
+    /// The latest that lives: one of an installation that failed does not.
+    fn latest(&self) -> Option<Arc<State>> {
+        self.states.iter().rev().find_map(Weak::upgrade)
+    }
+}
+
+/// How the calls to one upstream went, since an app first named it.
+#[derive(Debug, Default)]
+pub struct Tally {
+    tries: [AtomicU64; OUTCOMES.len()],
+    shed: [AtomicU64; SHED.len()],
+    retries: AtomicU64,
+    budget_spent: AtomicU64,
+    hedges: AtomicU64,
+    hedges_won: AtomicU64,
+}
+
+const OUTCOMES: [(Outcome, &str); 5] = [
+    (Outcome::Answered, "answered"),
+    (Outcome::Throttled, "throttled"),
+    (Outcome::Failed, "failed"),
+    (Outcome::TimedOut, "timed-out"),
+    (Outcome::Void, "void"),
+];
+
+const SHED: [(Shed, &str); 3] = [
+    (Shed::CircuitOpen, "circuit-open"),
+    (Shed::BulkheadFull, "bulkhead-full"),
+    (Shed::Deadline, "deadline"),
+];
+
+impl Tally {
+    fn count(&self, event: &Event<'_>) {
+        let one = |counter: &AtomicU64| {
+            counter.fetch_add(1, Relaxed);
+        };
+        match event {
+            Event::Tried { outcome, .. } => {
+                let at = OUTCOMES.iter().position(|(known, _)| known == outcome);
+                at.into_iter().for_each(|at| one(&self.tries[at]));
+            }
+            Event::Shed(shed) => {
+                let at = SHED.iter().position(|(known, _)| known == shed);
+                at.into_iter().for_each(|at| one(&self.shed[at]));
+            }
+            Event::Retrying { .. } => one(&self.retries),
+            Event::BudgetSpent => one(&self.budget_spent),
+            Event::Hedged => one(&self.hedges),
+            Event::HedgeWon => one(&self.hedges_won),
+            _ => {}
+        }
+    }
+
+    /// Tries by their outcome: `answered`, `throttled`, `failed`, `timed-out`, or `void`, which says nothing of the upstream.
+    pub fn tries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        OUTCOMES.iter().zip(&self.tries).map(|((_, name), count)| (*name, count.load(Relaxed)))
+    }
+
+    /// Calls that were refused before they were tried, by reason: `circuit-open`, `bulkhead-full`, `deadline`.
+    pub fn shed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        SHED.iter().zip(&self.shed).map(|((_, name), count)| (*name, count.load(Relaxed)))
+    }
+
+    /// Tries after a failed one.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
+    }
+
+    /// Failed tries that no other one followed, because the budget was spent.
+    pub fn budget_spent(&self) -> u64 {
+        self.budget_spent.load(Relaxed)
+    }
+
+    /// Second tries beside slow ones.
+    pub fn hedges(&self) -> u64 {
+        self.hedges.load(Relaxed)
+    }
+
+    /// Those that answered first.
+    pub fn hedges_won(&self) -> u64 {
+        self.hedges_won.load(Relaxed)
     }
 }
 
 /// Reports what an operator must know of one upstream.
 #[derive(Debug)]
-struct Reporter(UpstreamId);
+struct Reporter {
+    id: UpstreamId,
+    tally: Arc<Tally>,
+}
 
 impl Watch for Reporter {
     fn hear(&self, event: Event<'_>) {
+        self.tally.count(&event);
         let Event::Breaker(change) = event else { return };
-        let UpstreamId { tenant, app, upstream } = &self.0;
+        let UpstreamId { tenant, app, upstream } = &self.id;
         let (from, to, reason) = (change.from, change.to, change.reason);
         match to {
             Phase::Open => {

@@ -132,6 +132,19 @@ impl Upstream {
             || below.is_some_and(|rest| (rest.is_empty() || rest.starts_with('/')) && !climbs(path))
     }
 
+    /// The path of `uri` below this upstream, as a call by the upstream's name has it: what a deferred call keeps, so
+    /// that it goes to wherever the upstream is when it is delivered.
+    #[must_use]
+    pub fn relative(&self, uri: &Uri) -> Uri {
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let below = match self.covers(uri) {
+            true => path.strip_prefix(&*self.base).unwrap_or(path),
+            false => path,
+        };
+        let below = if below.starts_with('/') { below.to_owned() } else { format!("/{below}") };
+        below.parse().unwrap_or_else(|_| Uri::from_static("/"))
+    }
+
     /// `path` under the upstream's own. A path that climbs out of it is refused.
     pub(crate) fn join(&self, path: PathAndQuery) -> Result<PathAndQuery, Error> {
         if self.base.is_empty() {
@@ -247,6 +260,27 @@ mod tests {
         assert!(!covers("https://v.example.com/v2/../admin"));
         assert!(!covers("http://v.example.com/v2"));
         assert!(!covers("https://v.example.com:8443/v2"));
+    }
+
+    #[test]
+    fn a_deferred_call_keeps_its_path_below_the_upstream() {
+        let check = |url: &str, request: &str, expected: &str| {
+            let relative = upstream(url).unwrap().relative(&request.parse().unwrap());
+            assert_eq!(relative, expected, "{url} and {request}");
+            // And so it goes to the same place as the request would.
+            let way = |uri: &Uri| {
+                Target::Upstream(&upstream(url).unwrap())
+                    .route(uri)
+                    .map(|route| route.path.to_string())
+                    .unwrap()
+            };
+            assert_eq!(way(&relative), way(&request.parse().unwrap()));
+        };
+        check("https://v.example.com/v2", "http://v.upstream.internal/a?b", "/a?b");
+        check("https://v.example.com/v2", "https://v.example.com/v2/a?b", "/a?b");
+        check("https://v.example.com/v2", "http://v.upstream.internal/v2/a", "/v2/a");
+        check("https://v.example.com", "https://v.example.com/a", "/a");
+        check("https://v.example.com", "https://v.example.com?q", "/?q");
     }
 
     #[test]

@@ -6,5 +6,6 @@ mod config;
 mod functions;
 mod keyvalue;
 mod logs;
+mod outbox;
 mod support;
 mod upstreams;

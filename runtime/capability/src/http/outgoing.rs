@@ -3,10 +3,12 @@
 
 use super::bodies::{Draining, Holding};
 use super::call::Invocation;
+use super::deferred::{self, Deferral, OUTBOX_HOST, Refused};
 use super::errors::{from_upstream, to_upstream};
 use crate::{Offence, Offences, limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
+use rimward_upstream::outbox::PushError;
 use rimward_upstream::{Client, Egress, Error as UpstreamError, Target, Terms, Timeouts, Upstream, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,6 +51,8 @@ pub struct Grant {
     pub egress: Arc<Egress>,
     /// Named upstreams.
     pub upstreams: Arc<BTreeMap<String, Arc<Upstream>>>,
+    /// The outboxes of those that have one.
+    pub outboxes: Arc<BTreeMap<String, Deferral>>,
     /// Functions of the same app.
     pub functions: Arc<BTreeSet<String>>,
     /// How those are called.
@@ -88,7 +92,8 @@ struct CallPermit {
 
 enum Destination<'a> {
     Function(&'a str),
-    Upstream(&'a Upstream),
+    Upstream(&'a str, &'a Upstream),
+    Outbox,
     Host(&'a Egress),
 }
 
@@ -202,7 +207,13 @@ impl Context {
         let authority = authority.ok_or(Error::HttpRequestUriInvalid)?;
         match self.grant.destination(&authority, request.uri())? {
             Destination::Function(name) => self.call_function(name, request, permit).await,
-            Destination::Upstream(upstream) => self.call(request, upstream, options, permit).await,
+            Destination::Upstream(name, upstream) => match self.grant.outboxes.get(name) {
+                Some(deferral) if deferral.takes(&request) => self.defer(request, upstream, deferral).await,
+                _ => self.call(request, upstream, options, permit).await,
+            },
+            Destination::Outbox => {
+                self.deferred(request.method().clone(), request.uri().path().to_owned()).await
+            }
             Destination::Host(egress) => self.send_to_host(request, egress, options, permit).await,
         }
     }
@@ -268,6 +279,26 @@ impl Context {
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
     }
 
+    /// A call that is written down, and delivered when the upstream can be reached.
+    async fn defer(
+        &self,
+        request: http::Request<WasiBody>,
+        upstream: &Upstream,
+        deferral: &Deferral,
+    ) -> Result<http::Response<WasiBody>, CallFailure> {
+        self.in_time(deferral.accept(request, upstream)).await?.map_err(CallFailure::Deferred)
+    }
+
+    /// The status of such a call.
+    async fn deferred(
+        &self,
+        method: http::Method,
+        path: String,
+    ) -> Result<http::Response<WasiBody>, CallFailure> {
+        let status = self.in_time(deferred::status(&self.grant.outboxes, &method, &path)).await?;
+        status.map_err(|trouble| CallFailure::Deferred(PushError::Failed(trouble).into()))
+    }
+
     /// A request to a host that the function was granted: sent once, with no policy of its own.
     async fn send_to_host(
         &self,
@@ -323,6 +354,8 @@ enum CallFailure {
     Denied(&'static str),
     /// Sending it failed.
     Upstream(UpstreamError),
+    /// It was to be deferred, and was not accepted.
+    Deferred(Refused),
     /// Anything else, by its code.
     Code(Error),
 }
@@ -332,6 +365,7 @@ impl CallFailure {
         match self {
             Self::Denied(_) => Error::HttpRequestDenied,
             Self::Upstream(error) => from_upstream(error),
+            Self::Deferred(refused) => refused.into_code(),
             Self::Code(code) => code,
         }
     }
@@ -346,7 +380,7 @@ impl CallFailure {
                 Some(Offence::Denied)
             }
             Self::Code(Error::ConnectionLimitReached) => Some(Offence::Outgoing),
-            Self::Upstream(_) | Self::Code(_) => None,
+            Self::Upstream(_) | Self::Deferred(_) | Self::Code(_) => None,
         }
     }
 }
@@ -362,6 +396,7 @@ impl fmt::Display for CallFailure {
         match self {
             Self::Denied(key) => write!(f, "was denied: name it in the function's `{key}` in rimward.toml"),
             Self::Upstream(error) => write!(f, "failed: {}", chain(error)),
+            Self::Deferred(refused) => write!(f, "was not accepted: {}", chain(refused)),
             Self::Code(code) => write!(f, "failed: {code}"),
         }
     }
@@ -381,14 +416,19 @@ impl Grant {
         if let Some(name) = host.strip_suffix(UPSTREAM_SUFFIX) {
             return self
                 .upstreams
-                .get(name)
-                .map(|upstream| Destination::Upstream(upstream))
+                .get_key_value(name)
+                .map(|(name, upstream)| Destination::Upstream(name, upstream))
                 .ok_or(CallFailure::Denied("upstreams"));
+        }
+        if host == OUTBOX_HOST && !self.outboxes.is_empty() {
+            return Ok(Destination::Outbox);
         }
         if host.ends_with(INTERNAL_SUFFIX) {
             return Err(Error::HttpRequestDenied.into());
         }
-        let by_origin = self.upstreams.values().find(|upstream| upstream.covers(uri));
-        Ok(by_origin.map_or(Destination::Host(&self.egress), |upstream| Destination::Upstream(upstream)))
+        let by_origin = self.upstreams.iter().find(|(_, upstream)| upstream.covers(uri));
+        Ok(by_origin.map_or(Destination::Host(&self.egress), |(name, upstream)| {
+            Destination::Upstream(name, upstream)
+        }))
     }
 }

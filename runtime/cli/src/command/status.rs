@@ -119,7 +119,7 @@ fn app_text(app: &App, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A time span in its two largest units: `3 d 4 h`, `12 s`.
-fn age(span: Duration) -> String {
+pub(super) fn age(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -9,6 +9,7 @@ mod dev;
 mod errors;
 mod harness;
 mod help;
+mod outbox;
 mod reload;
 mod restart;
 mod serve;

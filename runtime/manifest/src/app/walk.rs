@@ -28,7 +28,7 @@ pub(super) fn app(root: &mut Table<'_>) -> Option<App> {
     let functions = root.named("function", |table| function(table, &declared));
     check_functions(root, declared.functions.len());
     let http = root.table("trigger", |table| http(table, &declared)).unwrap_or_default();
-    let upstreams = root.named("upstream", Upstream::read);
+    let upstreams = root.named("upstream", |table| Upstream::read(table, &declared.functions));
     let stores = root.named("store", store);
     let (name, version) = header?;
     Some(App { name: name?, version, functions, http, upstreams, stores })

@@ -87,10 +87,19 @@ fn a_key_of_a_later_version_is_named_as_such() {
     check_app("[model.m]\nplace = 'auto'", &[&format!("1:2 {}", later("model"))]);
     check_app("[[trigger.cron]]\nschedule = '*'", &[&format!("1:11 {}", later("trigger.cron"))]);
     check_app("[[trigger.message]]\ntopic = 't'", &[&format!("1:11 {}", later("trigger.message"))]);
-    for key in ["fallback", "outbox"] {
-        let expected = format!("3:1 {}", later(&format!("upstream.u.{key}")));
-        check_app(&format!("[upstream.u]\nurl = 'http://u'\n{key} = {{}}"), &[&expected]);
-    }
+    let expected = format!("3:1 {}", later("upstream.u.fallback"));
+    check_app("[upstream.u]\nurl = 'http://u'\nfallback = {}", &[&expected]);
+}
+
+#[test]
+fn an_outbox_that_cannot_be_is_refused() {
+    let check = |keys: &str, expected: &str| {
+        check_app(&format!("[upstream.u]\nurl = 'http://u'\n{keys}"), &[expected]);
+    };
+    check("deferred = 'always'", "3:12 calls are deferred, and there is no outbox");
+    check("outbox = { on-delivered = 'g' }", "3:27 there is no function `g` in this file (`f`?)");
+    check("outbox = { bytes = '1KiB', body = '2KiB' }", "3:35 `body` is more than `bytes`, 1024 bytes");
+    check("outbox = { order = 'fifo' }", "3:20 `order`: `fifo` is not one of `per-key`, `none`, `all`");
 }
 
 #[test]

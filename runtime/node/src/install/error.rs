@@ -1,5 +1,6 @@
 //! Why a bundle is refused, in the operator's and the author's words, each with what to do about it.
 
+use crate::OutboxError;
 use crate::secrets::SecretError;
 use rimward_capability::Refused;
 use rimward_engine::LoadError;
@@ -120,6 +121,15 @@ pub enum InstallError {
         /// Why not.
         #[source]
         source: OpenError,
+    },
+    /// An outbox cannot be opened.
+    #[error("the outbox of the upstream `{name}` cannot be opened")]
+    Outbox {
+        /// The upstream.
+        name: Name,
+        /// Why not.
+        #[source]
+        source: OutboxError,
     },
     /// A component needs what the operator has not switched on.
     #[error(

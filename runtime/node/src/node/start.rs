@@ -8,6 +8,7 @@ use crate::crowd::Crowd;
 use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT, DESCRIPTORS_MIN, HANDSHAKES_PART};
 use crate::listen::{self, Given, ListenError};
 use crate::metrics::Metrics;
+use crate::outboxes::Outboxes;
 use crate::pressure::{self, Pressure};
 use crate::revision::WarmRoom;
 use crate::tls::{Certificates, TlsError};
@@ -264,6 +265,10 @@ fn shared(
         memory_stores: Stores::memory(),
         client_config,
         upstreams: Default::default(),
+        outboxes: Outboxes::new(match options.state {
+            StateChoice::Durable => Some(file.node.state.clone()),
+            StateChoice::Memory => None,
+        }),
         core_count: cores,
         drain: watch::channel(false).0,
         accepting: AtomicUsize::new(0),

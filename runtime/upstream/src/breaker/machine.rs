@@ -73,6 +73,21 @@ pub enum Reason {
     Operator,
 }
 
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::FailureRate(failed, calls) => write!(f, "{failed} of {calls} tries failed"),
+            Self::SlowRate(slow, calls) => write!(f, "{slow} of {calls} tries were slow"),
+            Self::FailuresInARow(failed) => write!(f, "{failed} tries in a row failed"),
+            Self::Waited => f.write_str("it was open for long enough"),
+            Self::ProbesSucceeded => f.write_str("the probes went well"),
+            Self::ProbeFailed => f.write_str("a probe failed"),
+            Self::ProbesLost => f.write_str("probes did not come back in time"),
+            Self::Operator => f.write_str("an operator said so"),
+        }
+    }
+}
+
 /// Longest that the probes of one half-open phase may take together. Past it: open again.
 pub(crate) const PROBES_MAX_MS: u64 = 30_000;
 /// Jitter of the open time: up to this share longer, as Linkerd has it.

@@ -105,7 +105,9 @@ fn make_folders(plan: &Plan) {
 fn writable(plan: &Plan) -> Vec<PathBuf> {
     let node = &plan.file.node;
     let mut folders = vec![node.state.clone(), node.cache.clone()];
-    folders.extend(plan.admin.iter().filter_map(|socket| socket.parent()).map(Path::to_owned));
+    // The folder of a socket that is named without one is this one.
+    let sockets = plan.admin.iter().filter_map(|socket| std::path::absolute(socket).ok());
+    folders.extend(sockets.filter_map(|socket| socket.parent().map(Path::to_owned)));
     folders
 }
 
