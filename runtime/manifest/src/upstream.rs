@@ -5,6 +5,7 @@
 
 mod breaker;
 mod bulkhead;
+mod fallback;
 mod hedge;
 mod outbox;
 mod percent;
@@ -28,6 +29,7 @@ use crate::url::BaseUrl;
 
 pub use breaker::CircuitBreaker;
 pub use bulkhead::Bulkhead;
+pub use fallback::{Fallback, ReplyStatus};
 pub use hedge::{Hedge, HedgeAfter};
 pub use outbox::{Deferred, Outbox, OutboxOrder, WhenDamaged, WhenFull};
 pub use percent::{Percent, PercentError};
@@ -60,6 +62,8 @@ pub struct Upstream {
     pub bulkhead: Bulkhead,
     /// When a second try is sent beside a slow one; never where it is absent.
     pub hedge: Option<Hedge>,
+    /// What answers in its place when it does not.
+    pub fallback: Option<Fallback>,
     /// How deferred calls are kept until they are delivered; none is where it is absent.
     pub outbox: Option<Outbox>,
     /// Which calls are deferred.
@@ -127,15 +131,15 @@ impl Upstream {
     /// The files of the app that a call needs.
     pub fn app_files(&self) -> impl Iterator<Item = &AppPath> {
         let cert = self.client_certificate.as_ref().map(|certificate| &certificate.cert);
-        self.ca.iter().chain(cert).filter_map(|file| match file {
+        let of_call = self.ca.iter().chain(cert).filter_map(|file| match file {
             FileAt::App(path) => Some(path),
             FileAt::Node(_) => None,
-        })
+        });
+        of_call.chain(self.fallback.as_ref().and_then(|fallback| fallback.file.as_ref()))
     }
 
     /// `functions` are those of the app.
     pub(crate) fn read(table: &mut Table<'_>, functions: &[&str]) -> Option<Self> {
-        table.not_yet(&["fallback"]);
         let in_app: fn(AppPath) -> FileAt = FileAt::App;
         let url = table.required("url");
         let upstream = Self {
@@ -148,6 +152,7 @@ impl Upstream {
             circuit_breaker: table.table("circuit-breaker", CircuitBreaker::read).unwrap_or_default(),
             bulkhead: table.table("bulkhead", Bulkhead::read).unwrap_or_default(),
             hedge: table.table("hedge", Hedge::read),
+            fallback: table.table("fallback", |table| Fallback::read(table, functions)),
             outbox: table.table("outbox", |table| Outbox::read(table, functions)),
             deferred: table.optional("deferred").unwrap_or_default(),
             url: url?,

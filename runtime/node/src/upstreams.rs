@@ -91,6 +91,7 @@ pub struct Tally {
     budget_spent: AtomicU64,
     hedges: AtomicU64,
     hedges_won: AtomicU64,
+    fallbacks: AtomicU64,
 }
 
 const OUTCOMES: [(Outcome, &str); 5] = [
@@ -125,6 +126,7 @@ impl Tally {
             Event::BudgetSpent => one(&self.budget_spent),
             Event::Hedged => one(&self.hedges),
             Event::HedgeWon => one(&self.hedges_won),
+            Event::FellBack { .. } => one(&self.fallbacks),
             _ => {}
         }
     }
@@ -152,6 +154,11 @@ impl Tally {
     /// Second tries beside slow ones.
     pub fn hedges(&self) -> u64 {
         self.hedges.load(Relaxed)
+    }
+
+    /// Calls that something else answered.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks.load(Relaxed)
     }
 
     /// Those that answered first.

@@ -13,7 +13,7 @@ use crate::told::Told;
 use crate::transport::{Attempt, Transport};
 use crate::trial::Trial;
 use crate::watch::{Event, Outcome, Shed};
-use crate::{Body, Error, Resend, Timeouts, Upstream, ending, limits, retry};
+use crate::{Body, Error, Resend, Timeouts, Upstream, ending, fallback, limits, retry};
 use futures_util::future::{Either, select};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -53,14 +53,63 @@ pub async fn call<T: Transport>(
     request: Request<Body>,
     terms: Terms,
 ) -> Result<Answer, Error> {
-    let state = upstream.state();
     let time = Time::start(terms);
+    let mut replay = Replay::new(request, is_repeated(upstream));
+    let mut told = Told::default();
+    let mut response = tried(transport, upstream, time, &mut replay, &mut told).await?;
+    told.mark(response.headers_mut());
+    Ok(Answer { response, told })
+}
+
+/// The same, and where the upstream does not answer, its [`fallback`] does, if it has one.
+///
+/// # Errors
+/// Those of [`call`], where nothing else answers.
+pub async fn call_or_fall_back<T: Transport>(
+    transport: &T,
+    upstream: &Upstream,
+    request: Request<Body>,
+    terms: Terms,
+    functions: &dyn fallback::Functions,
+) -> Result<Answer, Error> {
+    let Some(fallback) = &upstream.state().policy().fallback else {
+        return call(transport, upstream, request, terms).await;
+    };
+    let time = Time::start(terms);
+    let mut replay = Replay::new(request, is_repeated(upstream) || fallback.needs_request());
+    let mut told = Told::default();
+    let result = tried(transport, upstream, time, &mut replay, &mut told).await;
+    let mut response = match fallback::reason(&result) {
+        None => result?,
+        Some(reason) => match fallback.answer(reason, &mut replay, functions).await {
+            None => result?,
+            Some((kind, response)) => {
+                upstream.state().watch().hear(Event::FellBack { kind, reason });
+                told.fallback = Some((kind, reason));
+                response
+            }
+        },
+    };
+    told.mark(response.headers_mut());
+    Ok(Answer { response, told })
+}
+
+fn is_repeated(upstream: &Upstream) -> bool {
+    let policy = upstream.state().policy();
+    policy.retry.attempts > 1 || policy.hedge.is_some()
+}
+
+async fn tried<T: Transport>(
+    transport: &T,
+    upstream: &Upstream,
+    time: Time,
+    replay: &mut Replay,
+    told: &mut Told,
+) -> Sent {
+    let state = upstream.state();
     let place = enter(state, time).await?; //                                  a place among the calls under way
-    let mut course = Course { transport, upstream, state, time, told: Told::default() };
-    let response = course.tries(request).await?; //                            tries, until one is good enough
-    let mut response = ending::holding(response, place, state); //             the place is held until the body ends
-    course.told.mark(response.headers_mut());
-    Ok(Answer { response, told: course.told })
+    let response = Course { transport, upstream, state, time, told }.tries(replay).await?;
+    Ok(ending::holding(response, place, state)) //                             the place is held until the body ends
 }
 
 async fn enter(state: &Arc<State>, time: Time) -> Result<Place, Error> {
@@ -80,19 +129,18 @@ struct Course<'a, T> {
     upstream: &'a Upstream,
     state: &'a Arc<State>,
     time: Time,
-    told: Told,
+    told: &'a mut Told,
 }
 
 type Sent = Result<Response<Body>, Error>;
 
 impl<T: Transport> Course<'_, T> {
-    async fn tries(&mut self, request: Request<Body>) -> Sent {
+    /// Tries, until one is good enough.
+    async fn tries(&mut self, replay: &mut Replay) -> Sent {
         let policy = self.state.policy();
-        let is_repeated = policy.retry.attempts > 1 || policy.hedge.is_some();
-        let mut replay = Replay::new(request, is_repeated);
         let mut now = self.time.start;
         loop {
-            let result = self.one_try(&mut replay, now).await;
+            let result = self.one_try(replay, now).await;
             let outcome = retry::outcome(&result);
             if outcome == Outcome::Answered {
                 self.state.retries().put_in();
@@ -100,7 +148,7 @@ impl<T: Transport> Course<'_, T> {
             if !policy.retry.on.includes(&result) {
                 return result;
             }
-            let Some(pause) = self.pause(&replay, &result, outcome) else { return result };
+            let Some(pause) = self.pause(replay, &result, outcome) else { return result };
             self.state.watch().hear(Event::Retrying { failed: self.told.tries, pause });
             rest(result, pause).await;
             now = Instant::now();

@@ -25,6 +25,7 @@ mod egress;
 mod ending;
 mod error;
 mod exchange;
+pub mod fallback;
 mod head;
 pub mod hedge;
 pub mod latency;
@@ -52,7 +53,7 @@ pub mod watch;
 mod witness;
 
 pub use address::{Allowed, AllowedError, Reach, reach};
-pub use call::{Answer, Terms, call};
+pub use call::{Answer, Terms, call, call_or_fall_back};
 pub use client::{Client, ClientConfig, ClientError};
 pub use egress::{Egress, HostPattern, HostPatternError};
 pub use error::{Cause, Error};

@@ -9,7 +9,7 @@ use crate::bulkhead::Bulkhead;
 use crate::latency::Latency;
 use crate::random::Random;
 use crate::watch::{Unwatched, Watch};
-use crate::{breaker, bulkhead, hedge, retry};
+use crate::{breaker, bulkhead, fallback, hedge, retry};
 use std::sync::Arc;
 
 /// How calls to an upstream are made. The default is what holds where nothing is declared.
@@ -23,6 +23,8 @@ pub struct Policy {
     pub bulkhead: bulkhead::Policy,
     /// A second try beside a slow one; `None`: never.
     pub hedge: Option<hedge::Policy>,
+    /// What answers in its place when it does not.
+    pub fallback: Option<fallback::Policy>,
 }
 
 /// See the file's head.

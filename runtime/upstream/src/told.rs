@@ -3,6 +3,7 @@
 //! Filled in by [`call`](crate::call()), beside the response. [`Told::mark`] writes it into the response's headers, where
 //! every language can read it. A response of the first try with nothing to tell has no such header.
 
+use crate::fallback;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header that tells a function what became of its call: a dictionary (RFC 9651, section 3.2).
@@ -15,12 +16,14 @@ pub struct Told {
     pub tries: u8,
     /// Whether a second try was sent beside a slow one.
     pub is_hedged: bool,
+    /// What answered in the upstream's place, and why.
+    pub fallback: Option<(fallback::Kind, fallback::Reason)>,
 }
 
 impl Told {
     /// Writes it into `headers`, in place of what the upstream says there.
     pub fn mark(&self, headers: &mut HeaderMap) {
-        if self.tries == 1 && !self.is_hedged {
+        if self.tries == 1 && !self.is_hedged && self.fallback.is_none() {
             headers.remove(HEADER);
             return;
         }
@@ -40,6 +43,10 @@ impl std::fmt::Display for Told {
         }
         if self.is_hedged {
             entries.add(format_args!("hedged"))?;
+        }
+        if let Some((kind, reason)) = self.fallback {
+            entries.add(format_args!("fallback={kind}"))?;
+            entries.add(format_args!("reason={reason}"))?;
         }
         Ok(())
     }
@@ -73,10 +80,10 @@ mod tests {
 
     #[test]
     fn only_what_is_out_of_the_ordinary_is_told_and_the_upstream_cannot_tell_it() {
-        check(&Told { tries: 1, is_hedged: false }, None);
-        check(&Told { tries: 2, is_hedged: false }, Some("tries=2"));
-        check(&Told { tries: 1, is_hedged: true }, Some("hedged"));
-        check(&Told { tries: 3, is_hedged: true }, Some("tries=3, hedged"));
-        check(&Told { tries: 0, is_hedged: false }, Some("tries=0"));
+        check(&Told { tries: 1, is_hedged: false, fallback: None }, None);
+        check(&Told { tries: 2, is_hedged: false, fallback: None }, Some("tries=2"));
+        check(&Told { tries: 1, is_hedged: true, fallback: None }, Some("hedged"));
+        check(&Told { tries: 3, is_hedged: true, fallback: None }, Some("tries=3, hedged"));
+        check(&Told { tries: 0, is_hedged: false, fallback: None }, Some("tries=0"));
     }
 }

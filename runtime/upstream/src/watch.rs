@@ -4,6 +4,7 @@
 //! attributes of what it hears. Called in the middle of calls, so a watch neither waits nor fails.
 
 use crate::breaker::Change;
+use crate::fallback;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -39,6 +40,13 @@ pub enum Event<'a> {
     HedgeWon,
     /// A call was refused before it was tried.
     Shed(Shed),
+    /// Something else answered a call.
+    FellBack {
+        /// What did.
+        kind: fallback::Kind,
+        /// Why the upstream did not.
+        reason: fallback::Reason,
+    },
     /// The circuit breaker changed its state.
     Breaker(&'a Change),
 }

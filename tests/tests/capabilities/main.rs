@@ -3,6 +3,7 @@
 
 mod calls;
 mod config;
+mod fallback;
 mod functions;
 mod keyvalue;
 mod logs;

@@ -43,6 +43,9 @@ pub struct Upstream {
     pub retries: u64,
     /// Second tries beside slow ones.
     pub hedges: u64,
+    /// Calls that a fallback answered.
+    #[serde(default)]
+    pub fallbacks: u64,
 }
 
 /// Percentiles, in milliseconds.
@@ -150,6 +153,7 @@ impl From<KnownUpstream> for Upstream {
             shed: counts(&mut tally.shed()),
             retries: tally.retries(),
             hedges: tally.hedges(),
+            fallbacks: tally.fallbacks(),
         }
     }
 }

@@ -8,8 +8,11 @@ use super::errors::{from_upstream, to_upstream};
 use crate::{Offence, Offences, limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
+use rimward_upstream::fallback::{Functions, Reason};
 use rimward_upstream::outbox::PushError;
-use rimward_upstream::{Client, Egress, Error as UpstreamError, Target, Terms, Timeouts, Upstream, Wanted};
+use rimward_upstream::{
+    Body, Client, Egress, Error as UpstreamError, Target, Terms, Timeouts, Upstream, Wanted,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
@@ -21,6 +24,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 const UPSTREAM_SUFFIX: &str = ".upstream.internal";
 const FUNCTION_SUFFIX: &str = ".function.internal";
 const INTERNAL_SUFFIX: &str = ".internal";
+
+/// Why a function is asked in an upstream's place.
+const FALLBACK_REASON: http::HeaderName = http::HeaderName::from_static("rimward-fallback-reason");
 
 /// The context of what the log says about outgoing calls.
 const LOG_CONTEXT: &str = "calls";
@@ -274,7 +280,7 @@ impl Context {
             deadline: self.wall.calls_deadline().map(Into::into),
         };
         let request = request.map(|body| body.map_err(to_upstream).boxed_unsync());
-        let called = rimward_upstream::call(&*self.client, upstream, request, terms).await;
+        let called = rimward_upstream::call_or_fall_back(&*self.client, upstream, request, terms, self).await;
         let response = called.map_err(CallFailure::Upstream)?.response;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
     }
@@ -315,6 +321,28 @@ impl Context {
             error => CallFailure::Upstream(error),
         })?;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
+    }
+}
+
+/// A function that answers in an upstream's place is called like any other of the app, one level deeper.
+impl Functions for Context {
+    fn ask<'a>(
+        &'a self,
+        function: &'a str,
+        reason: Reason,
+        request: http::Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = Option<http::Response<Body>>> + Send + 'a>> {
+        let mut request = request.map(|body| body.map_err(from_upstream).boxed_unsync());
+        let reason = http::HeaderValue::try_from(reason.to_string());
+        request.headers_mut().extend(reason.ok().map(|reason| (FALLBACK_REASON, reason)));
+        if let Ok(id) = http::HeaderValue::from_str(&self.request_id) {
+            request.headers_mut().insert("x-request-id", id);
+        }
+        let invoking = self.grant.invoke.invoke(function, request, self.depth.saturating_add(1));
+        Box::pin(async move {
+            let response = self.in_time(invoking).await.ok()?.ok()?;
+            Some(response.map(|body| body.map_err(to_upstream).boxed_unsync()))
+        })
     }
 }
 

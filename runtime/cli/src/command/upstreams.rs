@@ -224,10 +224,11 @@ impl Report for One {
         };
         writeln!(
             out,
-            "  tries: {}; {} retries, {} hedges",
+            "  tries: {}; {} retries, {} hedges, {} fallbacks",
             counts(&upstream.tries),
             upstream.retries,
-            upstream.hedges
+            upstream.hedges,
+            upstream.fallbacks
         )?;
         writeln!(out, "  refused: {}", counts(&upstream.shed))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

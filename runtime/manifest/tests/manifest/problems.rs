@@ -87,8 +87,23 @@ fn a_key_of_a_later_version_is_named_as_such() {
     check_app("[model.m]\nplace = 'auto'", &[&format!("1:2 {}", later("model"))]);
     check_app("[[trigger.cron]]\nschedule = '*'", &[&format!("1:11 {}", later("trigger.cron"))]);
     check_app("[[trigger.message]]\ntopic = 't'", &[&format!("1:11 {}", later("trigger.message"))]);
-    let expected = format!("3:1 {}", later("upstream.u.fallback"));
-    check_app("[upstream.u]\nurl = 'http://u'\nfallback = {}", &[&expected]);
+}
+
+#[test]
+fn a_fallback_that_says_nothing_is_refused() {
+    let check = |fallback: &str, expected: &[&str]| {
+        check_app(&format!("[upstream.u]\nurl = 'http://u'\nfallback = {fallback}"), expected);
+    };
+    check("{}", &["3:1 there is nothing to answer with"]);
+    check("{ function = 'g' }", &["3:25 there is no function `g` in this file (`f`?)"]);
+    check("{ body = 'x' }", &["3:21 `body` belongs to a fixed reply, which has no `status`"]);
+    check("{ status = 100 }", &["3:23 `status`: 100 is not the status of a reply"]);
+    check("{ status = 600 }", &["3:23 `status`: 600 is not the status of a reply"]);
+    check("{ status = 200, body = 'x', file = 'y' }", &["3:47 the reply has a `body` and a `file`"]);
+    check(
+        "{ status = 200, headers = { x = \"a\\nb\" } }",
+        &["3:38 the value of `x` cannot stand in a header"],
+    );
 }
 
 #[test]

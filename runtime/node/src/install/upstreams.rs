@@ -6,6 +6,7 @@ use super::{Install, InstallError};
 use crate::node::Profile;
 use crate::upstreams::UpstreamId;
 use rimward_manifest::{AllowNet, FileAt, Name, Port};
+use rimward_upstream::fallback;
 use rimward_upstream::{Allowed, Identity, Reach, Secret, Timeouts, Upstream, UpstreamConfig};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -51,6 +52,7 @@ impl Install<'_> {
             total: timeouts.total,
         };
         config.policy = policy::policy(&bound);
+        config.policy.fallback = declared.fallback.as_ref().map(|fallback| self.fallback(fallback));
         for (key, template) in &bound.headers {
             let value = template.fill(|secret| self.secrets.get(secret).map(String::as_str));
             let value = value.map_err(|name| InstallError::NoSecret { name: name.clone() })?;
@@ -70,6 +72,25 @@ impl Install<'_> {
             self.allow_private_origin(bound.url.get(), &mut config);
         }
         Ok(config)
+    }
+
+    fn fallback(&self, declared: &rimward_manifest::Fallback) -> fallback::Policy {
+        let reply = declared.status.map(|status| {
+            let of_file = declared.file.as_ref().map(|path| {
+                self.bundle.files.get(path).expect("a bundle has every file that its app names").clone()
+            });
+            let body = of_file.or_else(|| declared.body.clone().map(Into::into));
+            let headers = declared.headers.iter().map(|(key, value)| {
+                let name: http::HeaderName = key.as_str().parse().expect("the manifest has checked it");
+                (name, http::HeaderValue::from_str(value).expect("the manifest has checked it"))
+            });
+            fallback::Reply {
+                status: http::StatusCode::from_u16(status.get()).expect("the manifest has checked it"),
+                headers: headers.collect(),
+                body: body.unwrap_or_default(),
+            }
+        });
+        fallback::Policy { function: declared.function.as_ref().map(|name| name.as_str().into()), reply }
     }
 
     /// On a developer's machine an upstream may be at the very loopback or private address that it is declared with.

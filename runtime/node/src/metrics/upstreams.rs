@@ -48,6 +48,7 @@ pub(super) struct Upstreams {
     budget_spent: Family<UpstreamLabels, Counter>,
     hedges: Family<UpstreamLabels, Counter>,
     hedges_won: Family<UpstreamLabels, Counter>,
+    fallbacks: Family<UpstreamLabels, Counter>,
     breaker: Family<UpstreamLabels, Gauge>,
     running: Family<UpstreamLabels, Gauge>,
     waiting: Family<UpstreamLabels, Gauge>,
@@ -65,6 +66,8 @@ impl Upstreams {
         r.register("upstream_retry_budget_spent", spent, self.budget_spent.clone());
         r.register("upstream_hedges", "Second tries beside slow ones", self.hedges.clone());
         r.register("upstream_hedges_won", "Second tries that answered first", self.hedges_won.clone());
+        let fallbacks = "Calls that a fallback answered in the upstream's place";
+        r.register("upstream_fallbacks", fallbacks, self.fallbacks.clone());
         let breaker = "The circuit breaker: 0 closed, 1 half open, 2 open";
         r.register("upstream_breaker", breaker, self.breaker.clone());
         r.register("upstream_running", "Calls to an upstream under way", self.running.clone());
@@ -94,6 +97,7 @@ impl Upstreams {
         counter(&self.budget_spent, tally.budget_spent());
         counter(&self.hedges, tally.hedges());
         counter(&self.hedges_won, tally.hedges_won());
+        counter(&self.fallbacks, tally.fallbacks());
         let now = Instant::now();
         self.breaker.get_or_create(&labels).set(match state.breaker().phase(now) {
             Phase::Closed => 0,

@@ -10,6 +10,8 @@ pub(super) fn policy(upstream: &Upstream) -> Policy {
         breaker: breaker(&upstream.circuit_breaker),
         bulkhead: bulkhead(&upstream.bulkhead),
         hedge: upstream.hedge.as_ref().map(hedge),
+        // Its files are in the bundle.
+        fallback: None,
     }
 }
 
@@ -140,6 +142,7 @@ mod tests {
                 queue_wait: ms(1_000),
                 adaptive_min: Some(2),
             },
+            fallback: None,
             hedge: Some(hedge::Policy { after: hedge::After::Time(ms(30)), budget: Share::new(0.01) }),
         };
         assert_eq!(policy, expected);
