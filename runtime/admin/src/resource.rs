@@ -4,7 +4,9 @@ mod outbox;
 mod upstream;
 
 pub use outbox::{CallState, DeferredCall, DeferredCalls, Done, Outbox, Outboxes};
-pub use upstream::{Breaker, BreakerChange, BreakerState, ForcedBreaker, Latency, Upstream, Upstreams};
+pub use upstream::{
+    Breaker, BreakerChange, BreakerState, Endpoint, ForcedBreaker, Latency, Upstream, Upstreams,
+};
 
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;

@@ -47,8 +47,8 @@ pub use read::ReadError;
 pub use route::{Methods, RouteError, RoutePattern, Segment};
 pub use table::{Conflict, Lookup, Params, RouteTable};
 pub use upstream::{
-    Backoff, BackoffError, Bulkhead, CircuitBreaker, ClientCertificate, Deferred, Fallback, Hedge,
-    HedgeAfter, Outbox, OutboxOrder, Percent, PercentError, ReplyStatus, Retry, RetryOn, RetryOnError,
-    Timeouts, Upstream, UpstreamTimeouts, WhenDamaged, WhenFull,
+    Backoff, BackoffError, Balance, Bulkhead, CircuitBreaker, ClientCertificate, Deferred, Endpoint,
+    Fallback, Health, Hedge, HedgeAfter, Outbox, OutboxOrder, Percent, PercentError, ReplyStatus, Retry,
+    RetryOn, RetryOnError, Timeouts, Upstream, UpstreamTimeouts, WhenDamaged, WhenFull,
 };
 pub use url::{BaseUrl, BaseUrlError};

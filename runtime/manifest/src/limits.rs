@@ -75,6 +75,9 @@ pub const HALF_OPEN_CALLS_MAX: u32 = 1000;
 pub const BREAKER_OPEN: crate::Duration = crate::Duration::constant(Duration::from_secs(5));
 /// Calls to one upstream at a time: as many connections as a tenant's client opens.
 pub const BULKHEAD_CONCURRENT: NonZeroU32 = NonZeroU32::new(256).expect("it is not zero");
+/// Places of one upstream.
+pub const ENDPOINTS_MAX: usize = 64;
+
 /// Bytes of calls that wait in one outbox: days of readings of a small site, and little of an edge machine's disk.
 pub const OUTBOX_BYTES: u64 = 256 * MIB;
 

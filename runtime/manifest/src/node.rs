@@ -29,7 +29,7 @@ use crate::net::AllowNet;
 use crate::path::FileAt;
 use crate::problem::Problems;
 use crate::read::{ReadError, read};
-use crate::upstream::ClientCertificate;
+use crate::upstream::{ClientCertificate, Endpoint};
 use crate::url::BaseUrl;
 
 pub use environment::EnvironmentError;
@@ -82,6 +82,8 @@ pub struct Node {
     pub stack_zeroing: bool,
     /// Whether functions read the time to the nanosecond instead of the millisecond.
     pub exact_clocks: bool,
+    /// Where the node is: upstreams' endpoints in the same zone are preferred.
+    pub zone: Option<Name>,
     /// Whether the node and the processes that compile give up what they do not need.
     pub confine: Confine,
 }
@@ -212,6 +214,8 @@ pub struct Bind {
 pub struct UpstreamBinding {
     /// Where it is.
     pub url: Option<BaseUrl>,
+    /// Its places, in place of the app's.
+    pub endpoints: Vec<Endpoint>,
     /// Private addresses that calls to it may reach.
     pub allow: Vec<AllowNet>,
     /// Headers that the node sets on every call, besides or instead of the app's.
@@ -404,6 +408,7 @@ impl Default for Node {
             wasi_http_03: false,
             stack_zeroing: false,
             exact_clocks: false,
+            zone: None,
             confine: Confine::Auto,
         }
     }

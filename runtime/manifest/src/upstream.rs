@@ -5,6 +5,7 @@
 
 mod breaker;
 mod bulkhead;
+mod endpoints;
 mod fallback;
 mod hedge;
 mod outbox;
@@ -29,6 +30,7 @@ use crate::url::BaseUrl;
 
 pub use breaker::CircuitBreaker;
 pub use bulkhead::Bulkhead;
+pub use endpoints::{Balance, Endpoint, Health};
 pub use fallback::{Fallback, ReplyStatus};
 pub use hedge::{Hedge, HedgeAfter};
 pub use outbox::{Deferred, Outbox, OutboxOrder, WhenDamaged, WhenFull};
@@ -41,6 +43,14 @@ pub use retry::{Backoff, BackoffError, Retry, RetryOn, RetryOnError};
 pub struct Upstream {
     /// Where it is. The path is put before a call's path.
     pub url: BaseUrl,
+    /// The places that calls go to instead, where there are several.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
+    /// How calls are spread over them.
+    #[serde(default)]
+    pub balance: Balance,
+    /// How they are asked whether they are well; they are not where it is absent.
+    pub health: Option<Health>,
     /// How long it is waited for.
     #[serde(default)]
     pub timeout: Timeouts,
@@ -115,6 +125,9 @@ pub struct UpstreamTimeouts {
 impl Upstream {
     /// The upstream as this node reaches it: whatever the binding names replaces the declaration, header by header.
     pub fn bind(mut self, binding: &UpstreamBinding) -> Self {
+        if binding.url.is_some() || !binding.endpoints.is_empty() {
+            self.endpoints.clone_from(&binding.endpoints);
+        }
         self.url = binding.url.clone().unwrap_or(self.url);
         self.headers.extend(binding.headers.clone());
         self.ca = binding.ca.clone().or(self.ca);
@@ -143,6 +156,9 @@ impl Upstream {
         let in_app: fn(AppPath) -> FileAt = FileAt::App;
         let url = table.required("url");
         let upstream = Self {
+            endpoints: Endpoint::read_all(table),
+            balance: table.table("balance", Balance::read).unwrap_or_default(),
+            health: table.table("health", Health::read),
             timeout: table.table("timeout", Timeouts::read).unwrap_or_default(),
             headers: table.map("headers"),
             ca: table.optional("ca").map(in_app),

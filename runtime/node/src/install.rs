@@ -16,6 +16,7 @@ use crate::revision::{Deployed, FunctionLogs, Revision, Warm};
 use crate::routes::Routes;
 use crate::secrets;
 use crate::tenants::TenantShare;
+use crate::upstreams::Unwatched;
 use rimward_bundle::{Bundle, Component};
 use rimward_capability::{Clocks, Function, Grants, config, http, keyvalue, logging};
 use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, precompiled_key};
@@ -144,12 +145,13 @@ pub(crate) async fn prepare(
         routes: bundle.app.http.iter().map(route_text).collect(),
     });
     let deliveries = Arc::new(install.deliveries(&upstreams, &siblings));
+    let unwatched = Arc::new(Unwatched::new(upstreams.values().cloned().collect()));
     let secrets = Arc::new(install.secrets);
     let private_origins = install.private_origins.into_iter().collect();
     let app = Arc::new(bundle.app.clone());
     Ok(Prepared {
         key: (placement.tenant, app.name.clone()),
-        placed: Placed { revision, app, bind: Arc::new(placement.bind), secrets, deliveries },
+        placed: Placed { revision, app, bind: Arc::new(placement.bind), secrets, deliveries, unwatched },
         compiled,
         private_origins,
         took: started.elapsed(),
@@ -389,6 +391,9 @@ pub(crate) fn swap(
     node.replace_routes(Routes::new(table));
     *apps = next;
     node.outboxes.settle(node, &apps);
+    for ((tenant, _), placed) in apps.iter() {
+        placed.unwatched.watch(node, tenant);
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use crate::routes::Routes;
 use crate::status::{AppStatus, FunctionStatus, LastReload, NodeState, Status};
 use crate::tenants::TenantShare;
 use crate::tls::Certificates;
-use crate::upstreams::States;
+use crate::upstreams::{States, Unwatched};
 use crate::{Addresses, FunctionId, answer};
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
@@ -165,6 +165,8 @@ pub(crate) struct Placed {
     pub(crate) secrets: Arc<BTreeMap<Name, String>>,
     /// What is delivered with from the outboxes of its upstreams.
     pub(crate) deliveries: Arc<BTreeMap<Name, Arc<Delivery>>>,
+    /// The upstreams, until somebody asks their places whether they are well.
+    pub(crate) unwatched: Arc<Unwatched>,
 }
 
 /// What the operator declares and may change while the node runs. Looked at when something is installed, never by requests.

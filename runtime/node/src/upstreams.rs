@@ -3,10 +3,12 @@
 //! An installation asks for the state of each upstream; a new revision goes on with what the one before knew. Held by the
 //! revisions themselves: when the last one that names an upstream is gone, so is its state.
 
+use crate::node::Shared;
 use rimward_manifest::Name;
 use rimward_upstream::breaker::Phase;
+use rimward_upstream::endpoints::{Change, health};
 use rimward_upstream::watch::{Event, Outcome, Shed, Watch};
-use rimward_upstream::{Policy, Random, State};
+use rimward_upstream::{Policy, Random, State, Upstream};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -167,6 +169,28 @@ impl Tally {
     }
 }
 
+/// The upstreams of a revision, until it serves and their health checks begin.
+#[derive(Debug)]
+pub(crate) struct Unwatched(Mutex<Vec<Arc<Upstream>>>);
+
+impl Unwatched {
+    pub(crate) fn new(upstreams: Vec<Arc<Upstream>>) -> Self {
+        Self(Mutex::new(upstreams))
+    }
+
+    /// Begins the health checks, the first time. Each ends when its upstream is gone, with the revision.
+    pub(crate) fn watch(&self, node: &Shared, tenant: &Name) {
+        let upstreams = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        for upstream in
+            upstreams.iter().filter(|upstream| upstream.state().policy().endpoints.health.is_some())
+        {
+            let core = node.core_of_this_thread();
+            let (client, upstream) = (core.client(tenant), Arc::downgrade(upstream));
+            core.runtime.spawn(health::watch(client, upstream));
+        }
+    }
+}
+
 /// Reports what an operator must know of one upstream.
 #[derive(Debug)]
 struct Reporter {
@@ -177,8 +201,19 @@ struct Reporter {
 impl Watch for Reporter {
     fn hear(&self, event: Event<'_>) {
         self.tally.count(&event);
-        let Event::Breaker(change) = event else { return };
         let UpstreamId { tenant, app, upstream } = &self.id;
+        if let Event::Endpoint { url, change, .. } = event {
+            match change {
+                Change::Ejected(lasts) => {
+                    tracing::warn!(%tenant, %app, %upstream, url, lasts_s = lasts.as_secs(), "an endpoint keeps failing and is not used")
+                }
+                Change::Unhealthy => {
+                    tracing::warn!(%tenant, %app, %upstream, url, "an endpoint's health checks fail")
+                }
+                _ => tracing::info!(%tenant, %app, %upstream, url, ?change, "an endpoint is used again"),
+            }
+        }
+        let Event::Breaker(change) = event else { return };
         let (from, to, reason) = (change.from, change.to, change.reason);
         match to {
             Phase::Open => {

@@ -19,6 +19,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -108,7 +109,8 @@ async fn tried<T: Transport>(
 ) -> Sent {
     let state = upstream.state();
     let place = enter(state, time).await?; //                                  a place among the calls under way
-    let response = Course { transport, upstream, state, time, told }.tries(replay).await?;
+    let last = &AtomicUsize::new(usize::MAX);
+    let response = Course { transport, upstream, state, time, told, last }.tries(replay).await?;
     Ok(ending::holding(response, place, state)) //                             the place is held until the body ends
 }
 
@@ -130,6 +132,8 @@ struct Course<'a, T> {
     state: &'a Arc<State>,
     time: Time,
     told: &'a mut Told,
+    /// The place that the last try went to; the next one goes to another.
+    last: &'a AtomicUsize,
 }
 
 type Sent = Result<Response<Body>, Error>;
@@ -198,11 +202,12 @@ impl<T: Transport> Course<'_, T> {
         let after = hedge.and_then(|hedge| hedge.pause(self.state.latency(), now));
         self.told.tries = self.told.tries.saturating_add(1);
         let Some(after) = after else {
-            return send(self.transport, self.upstream, self.time, replay.request(), now).await;
+            return send(self.transport, self.upstream, self.last, self.time, replay.request(), now).await;
         };
         let head = replay.head();
         let may_hedge = !self.told.is_hedged && retry::is_repeatable(&head.method, &head.headers);
-        let mut first = pin!(send(self.transport, self.upstream, self.time, replay.request(), now));
+        let mut first =
+            pin!(send(self.transport, self.upstream, self.last, self.time, replay.request(), now));
         if !may_hedge {
             return first.await;
         }
@@ -220,7 +225,7 @@ impl<T: Transport> Course<'_, T> {
         self.told.tries = self.told.tries.saturating_add(1);
         self.told.is_hedged = true;
         self.state.watch().hear(Event::Hedged);
-        let second = pin!(send(self.transport, self.upstream, self.time, replay.request(), now));
+        let second = pin!(send(self.transport, self.upstream, self.last, self.time, replay.request(), now));
         // The one that loses is dropped with this function's frame, and its exchange with it.
         match select(first, second).await {
             Either::Left((result, second)) => better(result, second).await,
@@ -247,6 +252,7 @@ async fn better(result: Sent, other: impl Future<Output = Sent>) -> Sent {
 async fn send<T: Transport>(
     transport: &T,
     upstream: &Upstream,
+    last: &AtomicUsize,
     time: Time,
     mut request: Request<Body>,
     now: Instant,
@@ -256,12 +262,17 @@ async fn send<T: Transport>(
         state.watch().hear(Event::Shed(Shed::CircuitOpen));
         return Err(Error::CircuitOpen);
     };
-    let trial = Trial::start(state, admitted, time, now);
+    let avoid = Some(last.load(Relaxed)).filter(|&endpoint| endpoint != usize::MAX);
+    let picked = state.endpoints().pick(avoid, state.random(), now);
+    let endpoint = picked.index();
+    last.store(endpoint, Relaxed);
+    let trial = Trial::start(state, admitted, picked, time, now);
     if let Some(left) = time.left(now) {
         deadline::tell(request.headers_mut(), left);
     }
     let attempt = Attempt {
         upstream,
+        endpoint,
         timeouts: time.timeouts,
         head_by: time.deadline,
         end: time.end,

@@ -23,6 +23,7 @@ mod dial;
 mod download;
 mod egress;
 mod ending;
+pub mod endpoints;
 mod error;
 mod exchange;
 pub mod fallback;

@@ -136,6 +136,29 @@ pub const HOSTS_MAX: usize = 4096;
 pub const SETUP_CHECK: Duration = Duration::from_secs(5);
 /// For how long it is remembered that one family of addresses did not work (RFC 8305, section 6: about ten minutes).
 pub const FAMILY_MEMORY: Duration = Duration::from_secs(600);
+/// Places of one upstream: a bit each.
+pub const ENDPOINTS_MAX: usize = 64;
+/// Latencies below this are alike: what differs there is chance, and nobody waits for it.
+pub const LATENCY_ALIKE: Duration = Duration::from_millis(1);
+/// What an answer is taken to need at a place that is being asked for the first time (Linkerd's default).
+pub const LATENCY_UNKNOWN: Duration = Duration::from_millis(30);
+/// What a failed try counts as, at the least: a place that fails at once must not look quick.
+pub const LATENCY_FAILED: Duration = Duration::from_secs(1);
+/// In how long the average latency of a place fades to a third (Finagle's and Linkerd's decay: 10 s).
+pub const LATENCY_FADING: Duration = Duration::from_secs(10);
+/// How long tries are counted before the count begins anew, as the breaker's window.
+pub const ENDPOINT_TURN: Duration = Duration::from_secs(10);
+/// Tries in a turn, before their share of failures means anything.
+pub const ENDPOINT_CALLS_MIN: u32 = 20;
+/// The share of failures that ejects a place.
+pub const ENDPOINT_FAILING: f64 = 0.5;
+/// A place that was in for this long begins with the shortest ejection again.
+pub const EJECTIONS_REMEMBERED: Duration = Duration::from_secs(60);
+/// The share with which a place that is back begins.
+pub const SLOW_START_SHARE: f64 = 0.1;
+/// Bytes of a health check's answer that are read, so that its connection can be used again.
+pub const HEALTH_BODY_BYTES_MAX: usize = 16 << 10;
+
 /// The bounds of an outbox: [`outbox::Policy`](crate::outbox::Policy) holds those that an app may set.
 pub mod outbox {
     use std::time::Duration;

@@ -19,6 +19,8 @@ pub enum Target<'a> {
     /// A named upstream. The request's path is joined to the upstream's, whatever its authority, except where
     /// the request names the upstream's own origin: then its path is whole already.
     Upstream(&'a Upstream),
+    /// One of the places of an upstream that has several.
+    Endpoint(&'a Upstream, usize),
 }
 
 /// One request's way: decided, not yet gone.
@@ -48,9 +50,10 @@ impl<'a> Target<'a> {
                     headers: &[],
                 })
             }
-            Self::Upstream(upstream) => Ok(Route {
-                key: upstream.key().clone(),
-                path: if upstream.covers(uri) { path } else { upstream.join(path)? },
+            Self::Upstream(upstream) => Self::Endpoint(upstream, 0).route(uri),
+            Self::Endpoint(upstream, endpoint) => Ok(Route {
+                key: upstream.key_at(endpoint).clone(),
+                path: upstream.path_at(endpoint, uri, path)?,
                 rules: upstream.addresses(),
                 tls: upstream.tls(),
                 headers: upstream.headers(),

@@ -6,6 +6,7 @@
 use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
+use crate::endpoints::{self, Endpoints};
 use crate::latency::Latency;
 use crate::random::Random;
 use crate::watch::{Unwatched, Watch};
@@ -25,6 +26,8 @@ pub struct Policy {
     pub hedge: Option<hedge::Policy>,
     /// What answers in its place when it does not.
     pub fallback: Option<fallback::Policy>,
+    /// The upstream's places, where it has several.
+    pub endpoints: endpoints::Policy,
 }
 
 /// See the file's head.
@@ -36,6 +39,7 @@ pub struct State {
     retries: Arc<Budget>,
     hedges: Arc<Budget>,
     latency: Arc<Latency>,
+    endpoints: Arc<Endpoints>,
     random: Arc<Random>,
     watch: Arc<dyn Watch>,
 }
@@ -51,6 +55,7 @@ impl State {
             retries: Arc::new(Budget::for_retries(policy.retry.budget)),
             hedges: Arc::new(hedge_budget(&policy)),
             latency: Arc::default(),
+            endpoints: Arc::new(Endpoints::new(policy.endpoints.clone())),
             policy,
             random,
             watch,
@@ -71,6 +76,7 @@ impl State {
         let bulkhead = keep(policy.bulkhead == self.policy.bulkhead).map(|()| self.bulkhead.clone());
         let retries = keep(policy.retry.budget == self.policy.retry.budget).map(|()| self.retries.clone());
         let hedges = keep(policy.hedge == self.policy.hedge).map(|()| self.hedges.clone());
+        let endpoints = keep(policy.endpoints == self.policy.endpoints).map(|()| self.endpoints.clone());
         let fresh = Self::new(policy, self.watch.clone(), Random::seeded(self.random.number()));
         Self {
             breaker: breaker.unwrap_or(fresh.breaker),
@@ -78,6 +84,7 @@ impl State {
             retries: retries.unwrap_or(fresh.retries),
             hedges: hedges.unwrap_or(fresh.hedges),
             latency: self.latency.clone(),
+            endpoints: endpoints.unwrap_or(fresh.endpoints),
             policy: fresh.policy,
             random: fresh.random,
             watch: fresh.watch,
@@ -118,6 +125,12 @@ impl State {
     #[must_use]
     pub fn latency(&self) -> &Latency {
         &self.latency
+    }
+
+    /// The upstream's places.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// Randomness for everything that needs it.

@@ -27,6 +27,8 @@ pub trait Transport: Sync {
 pub struct Attempt<'a> {
     /// The upstream.
     pub upstream: &'a Upstream,
+    /// Which of its places, in the order of declaration.
+    pub endpoint: usize,
     /// The stages of the try.
     pub timeouts: Timeouts,
     /// When the caller's time is up: the response's head must be there.
@@ -40,6 +42,7 @@ pub struct Attempt<'a> {
 impl Transport for Client {
     async fn send(&self, request: Request<Body>, attempt: Attempt<'_>) -> Result<Response<Body>, Error> {
         let clock = Clock::until(attempt.timeouts, attempt.head_by, attempt.end);
-        self.send_within(request, Target::Upstream(attempt.upstream), clock, attempt.resend).await
+        let target = Target::Endpoint(attempt.upstream, attempt.endpoint);
+        self.send_within(request, target, clock, attempt.resend).await
     }
 }

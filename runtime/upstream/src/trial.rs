@@ -5,6 +5,7 @@
 
 use crate::breaker::Admitted;
 use crate::deadline::Time;
+use crate::endpoints::Picked;
 use crate::state::State;
 use crate::watch::{Event, Outcome};
 use crate::{Body, Error, limits, retry};
@@ -15,13 +16,20 @@ use tokio::time::Instant;
 pub(crate) struct Trial<'a> {
     state: &'a State,
     admitted: Option<Admitted<'a>>,
+    picked: Option<Picked<'a>>,
     time: Time,
     start: Instant,
 }
 
 impl<'a> Trial<'a> {
-    pub(crate) fn start(state: &'a State, admitted: Admitted<'a>, time: Time, now: Instant) -> Self {
-        Self { state, admitted: Some(admitted), time, start: now }
+    pub(crate) fn start(
+        state: &'a State,
+        admitted: Admitted<'a>,
+        picked: Picked<'a>,
+        time: Time,
+        now: Instant,
+    ) -> Self {
+        Self { state, admitted: Some(admitted), picked: Some(picked), time, start: now }
     }
 
     pub(crate) fn finish(mut self, result: &Result<Response<Body>, Error>) {
@@ -51,7 +59,19 @@ impl<'a> Trial<'a> {
         }
         self.state.bulkhead().learn(outcome);
         admitted.finish(outcome, took, now);
+        self.tell_endpoint(outcome, took, now);
         self.state.watch().hear(Event::Tried { outcome, took });
+    }
+}
+
+impl Trial<'_> {
+    fn tell_endpoint(&mut self, outcome: Outcome, took: Duration, now: Instant) {
+        let Some(picked) = self.picked.take() else { return };
+        let index = picked.index();
+        if let Some(change) = picked.finish(outcome, took, now) {
+            let url = self.state.endpoints().url(index);
+            self.state.watch().hear(Event::Endpoint { index, url, change });
+        }
     }
 }
 

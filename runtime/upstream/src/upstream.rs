@@ -8,7 +8,7 @@ use crate::origin::Origin;
 use crate::pool::Key;
 use crate::state::{Policy, State};
 use crate::tls::{self, Identity, Roots, TlsError};
-use crate::{Error, Secret, Timeouts};
+use crate::{Error, Secret, Timeouts, limits};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -73,6 +73,15 @@ pub struct Upstream {
     timeouts: Timeouts,
     addresses: AddressRules,
     state: Arc<State>,
+    /// Where calls go, if not to `key` and `base`: in the order of the policy's places.
+    sites: Box<[Site]>,
+}
+
+/// One of several places of an upstream.
+#[derive(Clone, Debug)]
+struct Site {
+    key: Key,
+    base: Box<str>,
 }
 
 /// The next TLS identity; 0 is the client's.
@@ -88,7 +97,13 @@ impl Upstream {
             parse_url(&config.url).ok_or_else(|| UpstreamError::Url(printable(&config.url)))?;
         let tls = own_tls(&config, roots).map_err(UpstreamError::Tls)?;
         let identity = if tls.is_some() { IDENTITIES.fetch_add(1, Relaxed) } else { 0 };
+        let sites = config.policy.endpoints.places.iter().take(limits::ENDPOINTS_MAX).map(|place| {
+            let (origin, base) =
+                parse_url(&place.url).ok_or_else(|| UpstreamError::Url(printable(&place.url)))?;
+            Ok(Site { key: Key::new(origin, identity), base })
+        });
         Ok(Self {
+            sites: sites.collect::<Result<_, UpstreamError>>()?,
             key: Key::new(origin, identity),
             base,
             headers: config.headers.into_iter().map(header).collect::<Result<_, _>>()?,
@@ -145,19 +160,29 @@ impl Upstream {
         below.parse().unwrap_or_else(|_| Uri::from_static("/"))
     }
 
-    /// `path` under the upstream's own. A path that climbs out of it is refused.
-    pub(crate) fn join(&self, path: PathAndQuery) -> Result<PathAndQuery, Error> {
-        if self.base.is_empty() {
-            return Ok(path);
+    /// `path` of a request for `uri` as the place `endpoint` has it: under the place's own path, whatever of the
+    /// upstream's own it had. A path that climbs out of it is refused.
+    pub(crate) fn path_at(
+        &self,
+        endpoint: usize,
+        uri: &Uri,
+        path: PathAndQuery,
+    ) -> Result<PathAndQuery, Error> {
+        let is_whole = self.covers(uri);
+        let Some(site) = self.sites.get(endpoint) else {
+            return if is_whole { Ok(path) } else { under(&self.base, path) };
+        };
+        if !is_whole || self.base.is_empty() {
+            return under(&site.base, path);
         }
-        if climbs(path.path()) {
-            return Err(Error::RequestUriInvalid);
-        }
-        PathAndQuery::try_from(format!("{}{path}", self.base)).map_err(|_| Error::RequestUriInvalid)
+        let below = &path.as_str()[self.base.len()..];
+        let below = if below.starts_with('/') { below.to_owned() } else { format!("/{below}") };
+        under(&site.base, PathAndQuery::try_from(below).map_err(|_| Error::RequestUriInvalid)?)
     }
 
-    pub(crate) fn key(&self) -> &Key {
-        &self.key
+    /// The connections that lead to the place `endpoint`.
+    pub(crate) fn key_at(&self, endpoint: usize) -> &Key {
+        self.sites.get(endpoint).map_or(&self.key, |site| &site.key)
     }
 
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
@@ -171,6 +196,16 @@ impl Upstream {
     pub(crate) fn addresses(&self) -> &AddressRules {
         &self.addresses
     }
+}
+
+fn under(base: &str, path: PathAndQuery) -> Result<PathAndQuery, Error> {
+    if base.is_empty() {
+        return Ok(path);
+    }
+    if climbs(path.path()) {
+        return Err(Error::RequestUriInvalid);
+    }
+    PathAndQuery::try_from(format!("{base}{path}")).map_err(|_| Error::RequestUriInvalid)
 }
 
 fn parse_url(url: &str) -> Option<(Origin, Box<str>)> {
@@ -229,6 +264,7 @@ fn header((name, value): (String, Secret)) -> Result<(HeaderName, HeaderValue), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoints::PlaceConfig;
     use crate::route::Target;
 
     fn upstream(url: &str) -> Result<Upstream, UpstreamError> {
@@ -290,6 +326,26 @@ mod tests {
         }
         check_path("https://v.example.com/v2", "http://v.upstream.internal/..a/b..", Some("/v2/..a/b.."));
         check_path("https://v.example.com", "http://v.upstream.internal/a/../b", Some("/a/../b"));
+    }
+
+    #[test]
+    fn a_request_goes_under_the_path_of_its_place() {
+        let place = |url: &str| PlaceConfig { url: url.into(), zone: None, weight: 1 };
+        let mut config = UpstreamConfig::new("https://v.example.com/v2");
+        config.policy.endpoints.places =
+            vec![place("https://a.example.com"), place("http://b.example.com:81/x/")];
+        let upstream = Upstream::new(config, &Roots::none()).unwrap();
+        let check = |endpoint: usize, request: &str, expected: Option<&str>| {
+            let route = Target::Endpoint(&upstream, endpoint).route(&request.parse().unwrap()).ok();
+            let found = route.map(|route| format!("{}{}", route.key.origin(), route.path));
+            assert_eq!(found.as_deref(), expected, "{endpoint} and {request}");
+        };
+        check(0, "http://v.upstream.internal/a?b", Some("https://a.example.com/a?b"));
+        check(1, "http://v.upstream.internal/a?b", Some("http://b.example.com:81/x/a?b"));
+        check(0, "https://v.example.com/v2/a", Some("https://a.example.com/a"));
+        check(1, "https://v.example.com/v2?q", Some("http://b.example.com:81/x/?q"));
+        check(1, "https://v.example.com/v2", Some("http://b.example.com:81/x/"));
+        check(1, "http://v.upstream.internal/../a", None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! attributes of what it hears. Called in the middle of calls, so a watch neither waits nor fails.
 
 use crate::breaker::Change;
+use crate::endpoints;
 use crate::fallback;
 use std::fmt::Debug;
 use std::time::Duration;
@@ -49,6 +50,15 @@ pub enum Event<'a> {
     },
     /// The circuit breaker changed its state.
     Breaker(&'a Change),
+    /// One of several places changed.
+    Endpoint {
+        /// Which one, in the order of declaration.
+        index: usize,
+        /// Where it is.
+        url: &'a str,
+        /// How it changed.
+        change: endpoints::Change,
+    },
 }
 
 /// How a try ended.

@@ -3,6 +3,7 @@
 
 mod calls;
 mod config;
+mod endpoints;
 mod fallback;
 mod functions;
 mod keyvalue;

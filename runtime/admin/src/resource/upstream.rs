@@ -43,9 +43,29 @@ pub struct Upstream {
     pub retries: u64,
     /// Second tries beside slow ones.
     pub hedges: u64,
+    /// Its places, where it has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
     /// Calls that a fallback answered.
     #[serde(default)]
     pub fallbacks: u64,
+}
+
+/// One of several places of an upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Endpoint {
+    /// Where it is.
+    pub url: String,
+    /// Whether it is not used for a while, because it kept failing.
+    pub ejected: bool,
+    /// What its health checks say; true without checks.
+    pub healthy: bool,
+    /// Tries under way.
+    pub in_flight: u32,
+    /// What an answer takes there, about, in milliseconds; absent before the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
 }
 
 /// Percentiles, in milliseconds.
@@ -153,7 +173,20 @@ impl From<KnownUpstream> for Upstream {
             shed: counts(&mut tally.shed()),
             retries: tally.retries(),
             hedges: tally.hedges(),
+            endpoints: state.endpoints().seen(now).into_iter().map(Endpoint::from).collect(),
             fallbacks: tally.fallbacks(),
+        }
+    }
+}
+
+impl From<rimward_node::upstream::endpoints::Seen> for Endpoint {
+    fn from(seen: rimward_node::upstream::endpoints::Seen) -> Self {
+        Self {
+            url: seen.url.into(),
+            ejected: seen.is_ejected,
+            healthy: seen.is_healthy,
+            in_flight: seen.in_flight,
+            latency_ms: seen.latency.map(|took| took.as_secs_f64() * 1e3),
         }
     }
 }

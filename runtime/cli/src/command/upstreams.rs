@@ -231,6 +231,19 @@ impl Report for One {
             upstream.fallbacks
         )?;
         writeln!(out, "  refused: {}", counts(&upstream.shed))?;
+        for endpoint in &upstream.endpoints {
+            let (style, state) = match (endpoint.healthy, endpoint.ejected) {
+                (false, _) => (RED, "unhealthy"),
+                (true, true) => (YELLOW, "ejected"),
+                (true, false) => (GREEN, "well"),
+            };
+            let took = endpoint.latency_ms.map(|ms| format!(", about {ms:.1} ms")).unwrap_or_default();
+            writeln!(
+                out,
+                "  endpoint {}: {style}{state}{style:#}, {} running{took}",
+                endpoint.url, endpoint.in_flight
+            )?;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for change in breaker.history.iter().rev() {
             let ago = age(now.saturating_sub(Duration::from_millis(change.at_ms)));

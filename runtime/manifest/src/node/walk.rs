@@ -18,7 +18,7 @@ use crate::limits::TENANT;
 use crate::name::Name;
 use crate::path::FileAt;
 use crate::scalar::{Scalar, Trouble, choice};
-use crate::upstream::ClientCertificate;
+use crate::upstream::{ClientCertificate, Endpoint};
 
 pub(super) fn node_file(root: &mut Table<'_>) -> Option<NodeFile> {
     let default = NodeFile::default();
@@ -78,6 +78,7 @@ fn node(table: &mut Table<'_>, has_tls: bool) -> Option<Node> {
         wasi_http_03: table.optional("wasi-http-03").unwrap_or(default.wasi_http_03),
         stack_zeroing: table.optional("stack-zeroing").unwrap_or(default.stack_zeroing),
         exact_clocks: table.optional("exact-clocks").unwrap_or(default.exact_clocks),
+        zone: table.optional("zone"),
         confine: table.optional("confine").unwrap_or(default.confine),
     })
 }
@@ -200,6 +201,7 @@ fn upstream(table: &mut Table<'_>) -> Option<UpstreamBinding> {
     let on_node: fn(PathBuf) -> FileAt = FileAt::Node;
     Some(UpstreamBinding {
         url: table.optional("url"),
+        endpoints: Endpoint::read_all(table),
         allow: table.list("allow"),
         headers: table.map("headers"),
         ca: table.optional("ca").map(on_node),

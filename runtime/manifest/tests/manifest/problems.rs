@@ -80,6 +80,20 @@ fn a_policy_that_cannot_hold_says_why() {
 }
 
 #[test]
+fn several_places_of_an_upstream_are_two_to_64() {
+    let upstream = |count: usize| {
+        let places: Vec<_> = (0..count).map(|at| format!("{{ url = 'http://p{at}' }}")).collect();
+        format!("[upstream.u]\nurl = 'http://u'\nendpoints = [{}]", places.join(", "))
+    };
+    check_app(&upstream(1), &["3:13 there is nothing to choose from"]);
+    check_app(&upstream(65), &["3:13 the upstream has 65 endpoints, more than 64"]);
+    for count in [2, 64] {
+        assert!(App::parse(&format!("{START}{}", upstream(count))).is_ok(), "{count}");
+    }
+    check_app("[upstream.u]\nurl = 'http://u'\nhealth = { path = 'up' }", &["3:19 it is not a path"]);
+}
+
+#[test]
 fn a_key_of_a_later_version_is_named_as_such() {
     let later = |key: &str| format!("`{key}` is not supported by this version yet");
     check_app("models = ['m']", &[&format!("1:1 {}", later("function.f.models"))]);

@@ -52,6 +52,7 @@ impl Install<'_> {
             total: timeouts.total,
         };
         config.policy = policy::policy(&bound);
+        config.policy.endpoints.zone = self.settings.file.node.zone.as_ref().map(|zone| zone.as_str().into());
         config.policy.fallback = declared.fallback.as_ref().map(|fallback| self.fallback(fallback));
         for (key, template) in &bound.headers {
             let value = template.fill(|secret| self.secrets.get(secret).map(String::as_str));
@@ -70,6 +71,9 @@ impl Install<'_> {
         config.allowed = binding.allow.iter().map(allowed).collect();
         if self.node.profile == Profile::Dev {
             self.allow_private_origin(bound.url.get(), &mut config);
+            for endpoint in &bound.endpoints {
+                self.allow_private_origin(endpoint.url.get(), &mut config);
+            }
         }
         Ok(config)
     }

@@ -2,7 +2,7 @@
 
 use rimward_manifest::{Duration, HedgeAfter, Percent, RetryOn, Upstream};
 use rimward_upstream::budget::Share;
-use rimward_upstream::{Policy, breaker, bulkhead, hedge, retry};
+use rimward_upstream::{Policy, breaker, bulkhead, endpoints, hedge, retry};
 
 pub(super) fn policy(upstream: &Upstream) -> Policy {
     Policy {
@@ -10,6 +10,7 @@ pub(super) fn policy(upstream: &Upstream) -> Policy {
         breaker: breaker(&upstream.circuit_breaker),
         bulkhead: bulkhead(&upstream.bulkhead),
         hedge: upstream.hedge.as_ref().map(hedge),
+        endpoints: endpoints(upstream),
         // Its files are in the bundle.
         fallback: None,
     }
@@ -80,6 +81,40 @@ fn hedge(declared: &rimward_manifest::Hedge) -> hedge::Policy {
     }
 }
 
+/// Without the node's zone.
+fn endpoints(upstream: &Upstream) -> endpoints::Policy {
+    let default = endpoints::Policy::default();
+    let (balance, health) = (&upstream.balance, &upstream.health);
+    let time = |declared: Option<Duration>, default| declared.map_or(default, Duration::get);
+    let ejected = time(balance.ejected, default.ejected);
+    let place = |place: &rimward_manifest::Endpoint| endpoints::PlaceConfig {
+        url: place.url.get().as_str().into(),
+        zone: place.zone.as_ref().map(|zone| zone.as_str().into()),
+        weight: place.weight.map_or(1, std::num::NonZeroU32::get),
+    };
+    endpoints::Policy {
+        places: upstream.endpoints.iter().map(place).collect(),
+        failures: balance.consecutive.map_or(default.failures, std::num::NonZeroU32::get),
+        ejected,
+        ejected_max: time(balance.ejected_max, default.ejected_max.max(ejected)),
+        slow_start: time(balance.slow_start, default.slow_start),
+        health: health.as_ref().map(self::health),
+        ..default
+    }
+}
+
+fn health(declared: &rimward_manifest::Health) -> endpoints::health::Policy {
+    let default = endpoints::health::Policy::default();
+    endpoints::health::Policy {
+        path: declared.path.as_str().into(),
+        every: declared.every.map_or(default.every, Duration::get),
+        timeout: declared.timeout.map_or(default.timeout, Duration::get),
+        unhealthy: declared.unhealthy.map_or(default.unhealthy, std::num::NonZeroU32::get),
+        healthy: declared.healthy.map_or(default.healthy, std::num::NonZeroU32::get),
+        ..default
+    }
+}
+
 fn share(percent: Percent) -> Share {
     Share::new(percent.fraction())
 }
@@ -111,10 +146,18 @@ mod tests {
             "retry = { attempts = 5, backoff = '10ms..1s', on = ['reset', '5xx', '429'], budget = '10%' }\n\
              bulkhead = { concurrent = 7, queue = 0, queue-wait = '1s', adaptive-min = 2 }\n\
              hedge = { after = '30ms', budget = '1%' }\n\
+             endpoints = [{ url = 'http://a', zone = 'north', weight = 2 }, { url = 'http://b/v1' }]\n\
+             balance = { consecutive = 7, ejected = '1s', ejected-max = '3s', slow-start = '2s' }\n\
+             health = { path = '/up', every = '4s', timeout = '500ms', unhealthy = 4, healthy = 1 }\n\
              [upstream.u.circuit-breaker]\nwindow = '20s'\nminimum-calls = 9\nfailure-rate = '10%'\n\
              consecutive = 0\nslow-call = '1s'\nslow-rate = '70%'\nopen = '90s'\nhalf-open-calls = 4\nenabled = false",
         );
         let ms = std::time::Duration::from_millis;
+        let place = |url: &str, zone: Option<&str>, weight| endpoints::PlaceConfig {
+            url: url.into(),
+            zone: zone.map(Into::into),
+            weight,
+        };
         let statuses = (500..600).chain([429]).collect();
         let expected = Policy {
             retry: retry::Policy {
@@ -143,6 +186,22 @@ mod tests {
                 adaptive_min: Some(2),
             },
             fallback: None,
+            endpoints: endpoints::Policy {
+                places: vec![place("http://a/", Some("north"), 2), place("http://b/v1", None, 1)],
+                failures: 7,
+                ejected: ms(1000),
+                ejected_max: ms(3000),
+                slow_start: ms(2000),
+                health: Some(endpoints::health::Policy {
+                    path: "/up".into(),
+                    every: ms(4000),
+                    timeout: ms(500),
+                    unhealthy: 4,
+                    healthy: 1,
+                    statuses: Vec::new(),
+                }),
+                ..endpoints::Policy::default()
+            },
             hedge: Some(hedge::Policy { after: hedge::After::Time(ms(30)), budget: Share::new(0.01) }),
         };
         assert_eq!(policy, expected);
