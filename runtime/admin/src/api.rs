@@ -1,6 +1,7 @@
 //! The operations of the admin API. Each handler takes who asks, does one thing, and answers with a resource or a
 //! [`Problem`]. The OpenAPI document is made from these very handlers.
 
+mod faults;
 mod outboxes;
 mod upstreams;
 
@@ -58,6 +59,7 @@ fn described() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(upstreams::upstreams))
         .routes(routes!(upstreams::upstream))
         .routes(routes!(upstreams::force))
+        .routes(routes!(faults::faults, faults::set))
         .routes(routes!(outboxes::outboxes))
         .routes(routes!(outboxes::calls))
         .routes(routes!(outboxes::call, outboxes::discard))

@@ -2,8 +2,8 @@
 
 use crate::limits::{DRAIN_MAX, RELOAD_TIME, REPLY_BYTES, REPLY_TIME};
 use crate::resource::{
-    DeferredCall, DeferredCalls, Done, Drain, ForcedBreaker, Functions, Outboxes, Problem, Reload, Restart,
-    Status, Upstream, Upstreams,
+    DeferredCall, DeferredCalls, Done, Drain, Faults, ForcedBreaker, Functions, NewFaults, Outboxes, Problem,
+    Reload, Restart, Status, Upstream, Upstreams,
 };
 use bytes::Bytes;
 use http::{Method, Request};
@@ -101,6 +101,17 @@ impl Client {
     /// The upstreams of the apps that serve.
     pub async fn upstreams(&self) -> Result<Upstreams, ClientError> {
         self.call(Method::GET, "/v1/upstreams", REPLY_TIME).await
+    }
+
+    /// The faults that calls to upstreams meet.
+    pub async fn faults(&self) -> Result<Faults, ClientError> {
+        self.call(Method::GET, "/v1/faults", REPLY_TIME).await
+    }
+
+    /// Has calls to upstreams meet these faults and no others.
+    pub async fn set_faults(&self, faults: &NewFaults) -> Result<Faults, ClientError> {
+        let body = serde_json::to_string(faults).map_err(ClientError::Reply)?;
+        self.call_with(Method::PUT, "/v1/faults", body, REPLY_TIME).await
     }
 
     /// Forces the breaker of the upstream `id` (tenant, app and name), or lets it decide again.

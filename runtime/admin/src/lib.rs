@@ -18,7 +18,7 @@ pub use control::{Ask, Control, control};
 pub use identity::Identity;
 pub use resource::{
     Addresses, App, Breaker, BreakerChange, BreakerState, CallState, DeferredCall, DeferredCalls, Done,
-    Drain, DrainState, Endpoint, ForcedBreaker, Function, Functions, LastReload, Latency, NodeState, Outbox,
-    Outboxes, Problem, Reload, Restart, Status, Upstream, Upstreams,
+    Drain, DrainState, Endpoint, FaultRule, Faults, ForcedBreaker, Function, Functions, LastReload, Latency,
+    NewFaults, NodeState, Outbox, Outboxes, Problem, Reload, Restart, Status, Upstream, Upstreams,
 };
 pub use server::{ServeError, Server, serve};

@@ -11,6 +11,7 @@ mod completions;
 #[cfg(feature = "compile")]
 mod dev;
 mod doctor;
+mod fault;
 mod invoke;
 #[cfg(feature = "compile")]
 mod new;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Status(status::Arguments),
     Upstreams(upstreams::Arguments),
     Outbox(outbox::Arguments),
+    Fault(fault::Arguments),
     Reload(reload::Arguments),
     Restart(restart::Arguments),
     Doctor(doctor::Arguments),
@@ -79,6 +81,7 @@ impl Command {
             Self::Status(arguments) => status::run(&arguments, format),
             Self::Upstreams(arguments) => upstreams::run(&arguments, format),
             Self::Outbox(arguments) => outbox::run(&arguments, format),
+            Self::Fault(arguments) => fault::run(&arguments, format),
             Self::Reload(arguments) => reload::run(&arguments, format),
             Self::Restart(arguments) => restart::run(&arguments, format),
             Self::Doctor(arguments) => doctor::run(&arguments, format),

@@ -10,6 +10,7 @@ mod bytes;
 mod cores;
 mod document;
 mod duration;
+mod fault;
 mod function_limits;
 mod header;
 mod host;
@@ -32,6 +33,7 @@ pub use app::{App, Build, Durability, Function, HttpTrigger, JsonError, Reuse, S
 pub use bytes::{Bytes, BytesError};
 pub use cores::{Cores, CoresError};
 pub use duration::{Duration, DurationError};
+pub use fault::{Fault, FaultError, FaultKind, FaultRule, FaultTarget};
 pub use function_limits::{AboveCeiling, FunctionLimits, Limits};
 pub use header::{HeaderError, HeaderKey, HeaderKeyError, HeaderTemplate, Part};
 pub use host::{HostError, HostName, HostPattern, Scheme};

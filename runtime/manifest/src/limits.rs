@@ -75,6 +75,10 @@ pub const HALF_OPEN_CALLS_MAX: u32 = 1000;
 pub const BREAKER_OPEN: crate::Duration = crate::Duration::constant(Duration::from_secs(5));
 /// Calls to one upstream at a time: as many connections as a tenant's client opens.
 pub const BULKHEAD_CONCURRENT: NonZeroU32 = NonZeroU32::new(256).expect("it is not zero");
+/// Faults of one rule: there are fewer kinds.
+pub const FAULTS_MAX: usize = 16;
+/// Rules of faults that a node has at a time.
+pub const FAULT_RULES_MAX: usize = 64;
 /// Places of one upstream.
 pub const ENDPOINTS_MAX: usize = 64;
 

@@ -84,6 +84,8 @@ pub struct Node {
     pub exact_clocks: bool,
     /// Where the node is: upstreams' endpoints in the same zone are preferred.
     pub zone: Option<Name>,
+    /// Whether `rimward fault` may put faults into the calls of this node.
+    pub fault_injection: bool,
     /// Whether the node and the processes that compile give up what they do not need.
     pub confine: Confine,
 }
@@ -409,6 +411,7 @@ impl Default for Node {
             stack_zeroing: false,
             exact_clocks: false,
             zone: None,
+            fault_injection: false,
             confine: Confine::Auto,
         }
     }

@@ -3,6 +3,8 @@
 
 use crate::FunctionId;
 use rimward_capability::{Level, Offences};
+use rimward_manifest::Name;
+use rimward_upstream::{breaker, endpoints};
 use std::time::Duration;
 
 /// Hears of requests and of what functions log.
@@ -11,6 +13,35 @@ pub trait Observer: Send + Sync + 'static {
     fn request(&self, line: &RequestLine<'_>);
     /// A function logged a line.
     fn log(&self, line: &LogLine<'_>);
+    /// Something changed at an upstream.
+    fn upstream(&self, _line: &UpstreamLine<'_>) {}
+}
+
+/// Something that changed at an upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamLine<'a> {
+    /// Whose app it is of.
+    pub tenant: &'a Name,
+    /// The app.
+    pub app: &'a Name,
+    /// Its name there.
+    pub upstream: &'a Name,
+    /// What changed.
+    pub change: UpstreamChange<'a>,
+}
+
+/// What changed at an upstream.
+#[derive(Debug, Clone, Copy)]
+pub enum UpstreamChange<'a> {
+    /// Its circuit breaker.
+    Breaker(&'a breaker::Change),
+    /// One of its places.
+    Endpoint {
+        /// Where that is.
+        url: &'a str,
+        /// How it changed.
+        change: endpoints::Change,
+    },
 }
 
 /// How a request ended.

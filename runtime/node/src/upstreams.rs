@@ -3,15 +3,16 @@
 //! An installation asks for the state of each upstream; a new revision goes on with what the one before knew. Held by the
 //! revisions themselves: when the last one that names an upstream is gone, so is its state.
 
+use crate::faults::Faults;
 use crate::node::Shared;
+use crate::observe::{Observer, UpstreamChange, UpstreamLine};
 use rimward_manifest::Name;
-use rimward_upstream::breaker::Phase;
-use rimward_upstream::endpoints::{Change, health};
+use rimward_upstream::endpoints::health;
 use rimward_upstream::watch::{Event, Outcome, Shed, Watch};
 use rimward_upstream::{Policy, Random, State, Upstream};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Which upstream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,11 +23,20 @@ pub(crate) struct UpstreamId {
 }
 
 /// The states of all upstreams of the node. The lock is taken when apps are installed and when somebody looks.
-#[derive(Debug, Default)]
-pub(crate) struct States(Mutex<BTreeMap<UpstreamId, Known>>);
+pub(crate) struct States {
+    held: Mutex<Held>,
+    observer: Arc<dyn Observer>,
+}
 
 #[derive(Debug, Default)]
-struct Known {
+pub(crate) struct Held {
+    pub(crate) known: BTreeMap<UpstreamId, Known>,
+    /// What calls are to meet, those to upstreams of later apps too.
+    pub(crate) faults: Faults,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Known {
     /// Of each revision that lives.
     states: Vec<Weak<State>>,
     tally: Arc<Tally>,
@@ -50,19 +60,31 @@ pub struct KnownUpstream {
 }
 
 impl States {
+    /// Of no upstream yet; the observer hears of what changes at them.
+    pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
+        Self { held: Mutex::default(), observer }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The state for a revision that calls an upstream under `policy`.
     pub(crate) fn open(&self, id: &UpstreamId, policy: Policy) -> Arc<State> {
-        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        states.retain(|_, known| {
+        let held = &mut *self.lock();
+        held.known.retain(|_, known| {
             known.states.retain(|state| state.strong_count() > 0);
             !known.states.is_empty()
         });
-        let known = states.entry(id.clone()).or_default();
+        let known = held.known.entry(id.clone()).or_default();
         let state = Arc::new(match known.latest() {
             Some(before) => before.following(policy),
             None => {
-                let reporter = Reporter { id: id.clone(), tally: known.tally.clone() };
-                State::new(policy, Arc::new(reporter), Random::unpredictable())
+                let (tally, observer) = (known.tally.clone(), self.observer.clone());
+                let reporter = Reporter { id: id.clone(), tally, observer };
+                let state = State::new(policy, Arc::new(reporter), Random::unpredictable());
+                held.faults.apply(id, state.faults());
+                state
             }
         });
         known.states.push(Arc::downgrade(&state));
@@ -71,15 +93,15 @@ impl States {
 
     /// What is known of an upstream now.
     pub(crate) fn find(&self, id: &UpstreamId) -> Option<(Arc<State>, Arc<Tally>)> {
-        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = states.get(id)?;
+        let held = self.lock();
+        let known = held.known.get(id)?;
         Some((known.latest()?, known.tally.clone()))
     }
 }
 
 impl Known {
     /// The latest that lives: one of an installation that failed does not.
-    fn latest(&self) -> Option<Arc<State>> {
+    pub(crate) fn latest(&self) -> Option<Arc<State>> {
         self.states.iter().rev().find_map(Weak::upgrade)
     }
 }
@@ -94,6 +116,7 @@ pub struct Tally {
     hedges: AtomicU64,
     hedges_won: AtomicU64,
     fallbacks: AtomicU64,
+    injected: AtomicU64,
 }
 
 const OUTCOMES: [(Outcome, &str); 5] = [
@@ -129,6 +152,7 @@ impl Tally {
             Event::Hedged => one(&self.hedges),
             Event::HedgeWon => one(&self.hedges_won),
             Event::FellBack { .. } => one(&self.fallbacks),
+            Event::Injected => one(&self.injected),
             _ => {}
         }
     }
@@ -163,6 +187,11 @@ impl Tally {
         self.fallbacks.load(Relaxed)
     }
 
+    /// Tries that met a fault which was put there on purpose.
+    pub fn injected(&self) -> u64 {
+        self.injected.load(Relaxed)
+    }
+
     /// Those that answered first.
     pub fn hedges_won(&self) -> u64 {
         self.hedges_won.load(Relaxed)
@@ -191,43 +220,36 @@ impl Unwatched {
     }
 }
 
-/// Reports what an operator must know of one upstream.
-#[derive(Debug)]
+/// Counts what happens at one upstream, and reports what people must know of it.
 struct Reporter {
     id: UpstreamId,
     tally: Arc<Tally>,
+    observer: Arc<dyn Observer>,
+}
+
+impl std::fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reporter").field("id", &self.id).field("tally", &self.tally).finish_non_exhaustive()
+    }
 }
 
 impl Watch for Reporter {
     fn hear(&self, event: Event<'_>) {
         self.tally.count(&event);
+        let change = match event {
+            Event::Endpoint { url, change, .. } => UpstreamChange::Endpoint { url, change },
+            Event::Breaker(change) => UpstreamChange::Breaker(change),
+            _ => return,
+        };
         let UpstreamId { tenant, app, upstream } = &self.id;
-        if let Event::Endpoint { url, change, .. } = event {
-            match change {
-                Change::Ejected(lasts) => {
-                    tracing::warn!(%tenant, %app, %upstream, url, lasts_s = lasts.as_secs(), "an endpoint keeps failing and is not used")
-                }
-                Change::Unhealthy => {
-                    tracing::warn!(%tenant, %app, %upstream, url, "an endpoint's health checks fail")
-                }
-                _ => tracing::info!(%tenant, %app, %upstream, url, ?change, "an endpoint is used again"),
-            }
-        }
-        let Event::Breaker(change) = event else { return };
-        let (from, to, reason) = (change.from, change.to, change.reason);
-        match to {
-            Phase::Open => {
-                tracing::warn!(%tenant, %app, %upstream, ?from, ?reason, "the circuit breaker opened")
-            }
-            _ => tracing::info!(%tenant, %app, %upstream, ?from, ?to, ?reason, "the circuit breaker changed"),
-        }
+        self.observer.upstream(&UpstreamLine { tenant, app, upstream, change });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rimward_upstream::breaker::Forced;
+    use rimward_upstream::breaker::{Forced, Phase};
     use tokio::time::Instant;
 
     fn id(app: &str) -> UpstreamId {
@@ -237,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_revision_goes_on_with_what_the_one_before_knew() {
-        let states = States::default();
+        let states = States::new(Arc::new(crate::Silent));
         let first = states.open(&id("shop"), Policy::default());
         first.breaker().force(Forced::Open, Instant::now());
         let phase = |state: &State| state.breaker().phase(Instant::now());

@@ -13,7 +13,7 @@ use crate::told::Told;
 use crate::transport::{Attempt, Transport};
 use crate::trial::Trial;
 use crate::watch::{Event, Outcome, Shed};
-use crate::{Body, Error, Resend, Timeouts, Upstream, ending, fallback, limits, retry};
+use crate::{Body, Error, Resend, Timeouts, Upstream, ending, fallback, fault, limits, retry};
 use futures_util::future::{Either, select};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -278,7 +278,7 @@ async fn send<T: Transport>(
         end: time.end,
         resend: if state.policy().retry.attempts > 1 { Resend::Caller } else { Resend::Client },
     };
-    let result = transport.send(request, attempt).await;
+    let result = fault::send(transport, request, attempt).await;
     trial.finish(&result);
     result
 }

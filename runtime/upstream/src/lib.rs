@@ -27,6 +27,7 @@ pub mod endpoints;
 mod error;
 mod exchange;
 pub mod fallback;
+pub mod fault;
 mod head;
 pub mod hedge;
 pub mod latency;

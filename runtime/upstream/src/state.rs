@@ -7,6 +7,7 @@ use crate::breaker::Breaker;
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
 use crate::endpoints::{self, Endpoints};
+use crate::fault::Faults;
 use crate::latency::Latency;
 use crate::random::Random;
 use crate::watch::{Unwatched, Watch};
@@ -40,6 +41,7 @@ pub struct State {
     hedges: Arc<Budget>,
     latency: Arc<Latency>,
     endpoints: Arc<Endpoints>,
+    faults: Arc<Faults>,
     random: Arc<Random>,
     watch: Arc<dyn Watch>,
 }
@@ -56,6 +58,7 @@ impl State {
             hedges: Arc::new(hedge_budget(&policy)),
             latency: Arc::default(),
             endpoints: Arc::new(Endpoints::new(policy.endpoints.clone())),
+            faults: Arc::default(),
             policy,
             random,
             watch,
@@ -85,6 +88,7 @@ impl State {
             hedges: hedges.unwrap_or(fresh.hedges),
             latency: self.latency.clone(),
             endpoints: endpoints.unwrap_or(fresh.endpoints),
+            faults: self.faults.clone(),
             policy: fresh.policy,
             random: fresh.random,
             watch: fresh.watch,
@@ -131,6 +135,12 @@ impl State {
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// What its tries are to meet.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Randomness for everything that needs it.

@@ -48,6 +48,8 @@ pub enum Event<'a> {
         /// Why the upstream did not.
         reason: fallback::Reason,
     },
+    /// A try met a fault that was put there on purpose.
+    Injected,
     /// The circuit breaker changed its state.
     Breaker(&'a Change),
     /// One of several places changed.

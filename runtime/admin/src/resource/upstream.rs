@@ -49,6 +49,9 @@ pub struct Upstream {
     /// Calls that a fallback answered.
     #[serde(default)]
     pub fallbacks: u64,
+    /// Tries that met a fault which was put there on purpose.
+    #[serde(default)]
+    pub injected_faults: u64,
 }
 
 /// One of several places of an upstream.
@@ -175,6 +178,7 @@ impl From<KnownUpstream> for Upstream {
             hedges: tally.hedges(),
             endpoints: state.endpoints().seen(now).into_iter().map(Endpoint::from).collect(),
             fallbacks: tally.fallbacks(),
+            injected_faults: tally.injected(),
         }
     }
 }

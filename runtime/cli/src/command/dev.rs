@@ -12,8 +12,8 @@ use crate::stop::Stop;
 use crate::{app, limits, listen, local, runtime};
 use anyhow::Result;
 use event::{Event, Events};
-use rimward_manifest::{App, NodeFile};
-use rimward_node::{Drained, Node, Profile, StateChoice};
+use rimward_manifest::{App, FaultRule, NodeFile};
+use rimward_node::{Drained, Faults, Node, Profile, StateChoice};
 use session::Session;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -40,12 +40,23 @@ pub(crate) struct Arguments {
     /// Where requests arrive: an address and a port, or a port; port 0 picks a free one
     #[arg(long, short, value_name = "ADDRESS", default_value_t = LISTEN, value_parser = listen::address)]
     listen: SocketAddr,
+    /// Have calls to an upstream meet faults: vision=latency:300ms±100ms,error:503@20%; `rimward fault --help` names them
+    #[arg(long = "fault", value_name = "UPSTREAM=FAULT")]
+    faults: Vec<FaultRule>,
+    /// Let no upstream be reached; `rimward fault clear` ends it
+    #[arg(long)]
+    offline: bool,
+    /// Draw the same faults again as another run with this number
+    #[arg(long, value_name = "NUMBER")]
+    fault_seed: Option<u64>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   rimward dev                             on http://127.0.0.1:3000
   rimward dev --listen 0.0.0.0:3000       for other machines, too
+  rimward dev --offline                   as if the link were down
+  rimward dev --fault vision=reset@5%     as if it were bad
   rimward dev --json                      every event as a line of JSON, for a program";
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
@@ -58,6 +69,9 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
     let file = file(&app, &folder, arguments.listen);
     let socket = file.admin_socket();
     let node = local::start(file, Profile::Dev, StateChoice::Durable, Arc::new(events.clone()), Vec::new())?;
+    let mut faults = Faults { offline: arguments.offline, seed: arguments.fault_seed, ..Faults::default() };
+    arguments.faults.iter().for_each(|rule| faults.put(rule.clone()));
+    node.set_faults(faults)?;
     let result = runtime::block_on(dev(folder, app, Arc::new(node), &socket, events.clone()));
     events.flush();
     result
@@ -73,6 +87,10 @@ fn file(app: &App, folder: &Path, listen: SocketAddr) -> NodeFile {
 async fn dev(folder: PathBuf, app: App, node: Arc<Node>, socket: &Path, events: Events) -> Result<Verdict> {
     let mut stop = Stop::listen()?;
     events.tell(&Event::Listening { app: app.name.clone(), addresses: node.addresses().clone() });
+    let faults = node.faults();
+    if faults.offline || !faults.rules.is_empty() {
+        events.tell(&Event::Faults { faults: faults.to_string() });
+    }
     // Only `rimward status` misses it.
     let admin = rimward_admin::serve(node.clone(), socket, rimward_admin::control().0);
     if let Err(error) = &admin {

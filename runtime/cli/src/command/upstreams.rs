@@ -231,6 +231,9 @@ impl Report for One {
             upstream.fallbacks
         )?;
         writeln!(out, "  refused: {}", counts(&upstream.shed))?;
+        if upstream.injected_faults > 0 {
+            writeln!(out, "  {YELLOW}faults put there on purpose: {}{YELLOW:#}", upstream.injected_faults)?;
+        }
         for endpoint in &upstream.endpoints {
             let (style, state) = match (endpoint.healthy, endpoint.ejected) {
                 (false, _) => (RED, "unhealthy"),

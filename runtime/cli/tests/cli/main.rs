@@ -7,6 +7,7 @@ mod commands;
 mod confine;
 mod dev;
 mod errors;
+mod fault;
 mod harness;
 mod help;
 mod outbox;

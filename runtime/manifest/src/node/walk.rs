@@ -79,6 +79,7 @@ fn node(table: &mut Table<'_>, has_tls: bool) -> Option<Node> {
         stack_zeroing: table.optional("stack-zeroing").unwrap_or(default.stack_zeroing),
         exact_clocks: table.optional("exact-clocks").unwrap_or(default.exact_clocks),
         zone: table.optional("zone"),
+        fault_injection: table.optional("fault-injection").unwrap_or(default.fault_injection),
         confine: table.optional("confine").unwrap_or(default.confine),
     })
 }

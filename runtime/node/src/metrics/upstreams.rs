@@ -49,6 +49,7 @@ pub(super) struct Upstreams {
     hedges: Family<UpstreamLabels, Counter>,
     hedges_won: Family<UpstreamLabels, Counter>,
     fallbacks: Family<UpstreamLabels, Counter>,
+    injected: Family<UpstreamLabels, Counter>,
     breaker: Family<UpstreamLabels, Gauge>,
     running: Family<UpstreamLabels, Gauge>,
     waiting: Family<UpstreamLabels, Gauge>,
@@ -68,6 +69,8 @@ impl Upstreams {
         r.register("upstream_hedges_won", "Second tries that answered first", self.hedges_won.clone());
         let fallbacks = "Calls that a fallback answered in the upstream's place";
         r.register("upstream_fallbacks", fallbacks, self.fallbacks.clone());
+        let injected = "Tries that met a fault which was put there on purpose";
+        r.register("upstream_injected_faults", injected, self.injected.clone());
         let breaker = "The circuit breaker: 0 closed, 1 half open, 2 open";
         r.register("upstream_breaker", breaker, self.breaker.clone());
         r.register("upstream_running", "Calls to an upstream under way", self.running.clone());
@@ -98,6 +101,7 @@ impl Upstreams {
         counter(&self.hedges, tally.hedges());
         counter(&self.hedges_won, tally.hedges_won());
         counter(&self.fallbacks, tally.fallbacks());
+        counter(&self.injected, tally.injected());
         let now = Instant::now();
         self.breaker.get_or_create(&labels).set(match state.breaker().phase(now) {
             Phase::Closed => 0,

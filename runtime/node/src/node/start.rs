@@ -12,6 +12,7 @@ use crate::outboxes::Outboxes;
 use crate::pressure::{self, Pressure};
 use crate::revision::WarmRoom;
 use crate::tls::{Certificates, TlsError};
+use crate::upstreams::States;
 use crate::{Addresses, ops};
 use arc_swap::ArcSwap;
 use rimward_capability::Linkers;
@@ -260,11 +261,11 @@ fn shared(
         crowd: Arc::new(crowd),
         handshakes: Semaphore::new((connections / HANDSHAKES_PART).max(1) as usize),
         metrics: Metrics::new(),
-        observer: options.observer,
+        observer: options.observer.clone(),
         stores,
         memory_stores: Stores::memory(),
         client_config,
-        upstreams: Default::default(),
+        upstreams: States::new(options.observer),
         outboxes: Outboxes::new(match options.state {
             StateChoice::Durable => Some(file.node.state.clone()),
             StateChoice::Memory => None,

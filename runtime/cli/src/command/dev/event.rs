@@ -9,7 +9,10 @@ use crate::local::level_name;
 use crate::print::{ErrorReport, Format, Report, duration, error_text, json_line};
 use anyhow::{Context, Result};
 use rimward_manifest::Name;
-use rimward_node::{Addresses, FunctionId, Installed, LogLine, Observer, Outcome, RequestLine};
+use rimward_node::upstream::endpoints::Change;
+use rimward_node::{
+    Addresses, FunctionId, Installed, LogLine, Observer, Outcome, RequestLine, UpstreamChange, UpstreamLine,
+};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -67,6 +70,12 @@ pub(super) enum Event<'a> {
     },
     /// A function logged a line.
     Log { function: &'a FunctionId, request_id: &'a str, level: String, context: &'a str, text: &'a str },
+    /// Calls to upstreams meet faults.
+    Faults { faults: String },
+    /// A circuit breaker changed its state.
+    Breaker { upstream: &'a Name, from: String, to: String, reason: String },
+    /// An endpoint of an upstream changed.
+    Endpoint { upstream: &'a Name, url: &'a str, change: &'static str },
     /// Asked to stop: open requests are finished.
     Draining,
     /// Nothing is served any more.
@@ -152,6 +161,26 @@ impl Observer for Events {
             duration_ms: Milliseconds(line.duration),
             cpu_ms: Milliseconds(line.cpu),
             memory_bytes: line.memory_bytes,
+        });
+    }
+
+    fn upstream(&self, line: &UpstreamLine<'_>) {
+        let upstream = line.upstream;
+        self.tell(&match line.change {
+            UpstreamChange::Breaker(change) => Event::Breaker {
+                upstream,
+                from: change.from.to_string(),
+                to: change.to.to_string(),
+                reason: change.reason.to_string(),
+            },
+            UpstreamChange::Endpoint { url, change } => {
+                let change = match change {
+                    Change::Ejected(_) => "keeps failing and is not used",
+                    Change::Unhealthy => "says that it is ill, and is not used",
+                    Change::Returned | Change::Healthy => "is used again",
+                };
+                Event::Endpoint { upstream, url, change }
+            }
         });
     }
 

@@ -7,7 +7,9 @@ use crate::print::printable;
 use anyhow::{Context, Result};
 use rimward_capability::{Level, Offences};
 use rimward_manifest::{Log, LogFormat, LogLevel, LogRequests};
-use rimward_node::{LogLine, Observer, Outcome, RequestLine};
+use rimward_node::upstream::breaker::{self, Phase};
+use rimward_node::upstream::endpoints::Change;
+use rimward_node::{LogLine, Observer, Outcome, RequestLine, UpstreamChange, UpstreamLine};
 use std::sync::Arc;
 use tracing::field::display;
 use tracing::level_filters::LevelFilter;
@@ -76,6 +78,30 @@ impl Observer for ToTracing {
             (Outcome::Failed(code), _) => request(line, level, "failed", Some(code)),
             (Outcome::CutShort(code), _) => request(line, level, "cut short", Some(code)),
             (Outcome::Abandoned, _) => request(line, level, "abandoned", None),
+        }
+    }
+
+    fn upstream(&self, line: &UpstreamLine<'_>) {
+        let UpstreamLine { tenant, app, upstream, change } = line;
+        macro_rules! at {
+            ($level:ident, $($fields:tt)*) => {
+                tracing::$level!(target: "upstream", %tenant, %app, %upstream, $($fields)*)
+            };
+        }
+        match change {
+            UpstreamChange::Breaker(breaker::Change { from, to, reason, .. }) => match to {
+                Phase::Open => at!(warn, %from, %reason, "the circuit breaker opened"),
+                Phase::HalfOpen | Phase::Closed => {
+                    at!(info, %from, %to, %reason, "the circuit breaker changed")
+                }
+            },
+            UpstreamChange::Endpoint { url, change } => match change {
+                Change::Ejected(lasts) => {
+                    at!(warn, url, lasts_s = lasts.as_secs(), "an endpoint keeps failing and is not used")
+                }
+                Change::Unhealthy => at!(warn, url, "an endpoint's health checks fail"),
+                Change::Returned | Change::Healthy => at!(info, url, "an endpoint is used again"),
+            },
         }
     }
 

@@ -51,6 +51,20 @@ impl Report for Event<'_> {
                 let colour = colour_of(name.as_str());
                 line!(out, colour, name, "{style}{level:<5}{style:#} {}", printable(text.trim_end()))
             }
+            Self::Faults { faults } => {
+                line!(out, YELLOW, "faults", "{} (`rimward fault clear` ends them)", printable(faults))
+            }
+            Self::Breaker { upstream, from, to, reason } => {
+                let style = match to.as_str() {
+                    "open" => RED,
+                    "closed" => GREEN,
+                    _ => YELLOW,
+                };
+                line!(out, style, "breaker", "of {upstream}: {from} -> {style}{to}{style:#}, {reason}")
+            }
+            Self::Endpoint { upstream, url, change } => {
+                line!(out, YELLOW, "endpoint", "{} of {upstream} {change}", printable(url))
+            }
             Self::Draining => line!(out, BOLD, "stopping", "open requests finish; Ctrl-C again ends them"),
             Self::Stopped { cut_off: 0 } => line!(out, BOLD, "stopped", "all requests are answered"),
             Self::Stopped { cut_off } => {
