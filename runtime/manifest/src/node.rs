@@ -29,7 +29,7 @@ use crate::net::AllowNet;
 use crate::path::FileAt;
 use crate::problem::Problems;
 use crate::read::{ReadError, read};
-use crate::upstream::{ClientCertificate, Endpoint};
+use crate::upstream::{Auth, ClientCertificate, Endpoint};
 use crate::url::BaseUrl;
 
 pub use environment::EnvironmentError;
@@ -216,6 +216,8 @@ pub struct Bind {
 pub struct UpstreamBinding {
     /// Where it is.
     pub url: Option<BaseUrl>,
+    /// What proves to it who calls, in place of the app's.
+    pub auth: Option<Auth>,
     /// Its places, in place of the app's.
     pub endpoints: Vec<Endpoint>,
     /// Private addresses that calls to it may reach.

@@ -3,6 +3,7 @@
 //! The app declares it, the node may bind it to something else ([`Upstream::bind`]); the node then builds the client's
 //! own upstream from the result.
 
+mod auth;
 mod breaker;
 mod bulkhead;
 mod endpoints;
@@ -28,6 +29,7 @@ use crate::path::{AppPath, FileAt};
 use crate::scalar::{Scalar, Trouble};
 use crate::url::BaseUrl;
 
+pub use auth::{Auth, Aws, ClientAuth, OAuth};
 pub use breaker::CircuitBreaker;
 pub use bulkhead::Bulkhead;
 pub use endpoints::{Balance, Endpoint, Health};
@@ -51,6 +53,8 @@ pub struct Upstream {
     pub balance: Balance,
     /// How they are asked whether they are well; they are not where it is absent.
     pub health: Option<Health>,
+    /// What proves to it who calls.
+    pub auth: Option<Auth>,
     /// How long it is waited for.
     #[serde(default)]
     pub timeout: Timeouts,
@@ -131,6 +135,7 @@ impl Upstream {
         self.url = binding.url.clone().unwrap_or(self.url);
         self.headers.extend(binding.headers.clone());
         self.ca = binding.ca.clone().or(self.ca);
+        self.auth = binding.auth.clone().or(self.auth);
         self.client_certificate = binding.client_certificate.clone().or(self.client_certificate);
         self
     }
@@ -138,7 +143,8 @@ impl Upstream {
     /// The secrets that a call needs.
     pub fn secrets(&self) -> BTreeSet<&Name> {
         let key = self.client_certificate.as_ref().map(|certificate| &certificate.key);
-        self.headers.values().flat_map(HeaderTemplate::secrets).chain(key).collect()
+        let of_auth = self.auth.iter().flat_map(Auth::secrets);
+        self.headers.values().flat_map(HeaderTemplate::secrets).chain(key).chain(of_auth).collect()
     }
 
     /// The files of the app that a call needs.
@@ -159,6 +165,7 @@ impl Upstream {
             endpoints: Endpoint::read_all(table),
             balance: table.table("balance", Balance::read).unwrap_or_default(),
             health: table.table("health", Health::read),
+            auth: table.table("auth", Auth::read),
             timeout: table.table("timeout", Timeouts::read).unwrap_or_default(),
             headers: table.map("headers"),
             ca: table.optional("ca").map(in_app),

@@ -121,7 +121,7 @@ pub(crate) async fn prepare(
         private_origins: BTreeSet::new(),
     };
     let limits = install.limits()?;
-    let upstreams = install.upstreams()?;
+    let (upstreams, followed) = install.upstreams()?;
     let stores = install.stores().await?;
     let outboxes = install.outboxes().await?;
     let codes = load(node, &bundle).await?;
@@ -145,7 +145,7 @@ pub(crate) async fn prepare(
         routes: bundle.app.http.iter().map(route_text).collect(),
     });
     let deliveries = Arc::new(install.deliveries(&upstreams, &siblings));
-    let unwatched = Arc::new(Unwatched::new(upstreams.values().cloned().collect()));
+    let unwatched = Arc::new(Unwatched::new(upstreams.values().cloned().collect(), followed));
     let secrets = Arc::new(install.secrets);
     let private_origins = install.private_origins.into_iter().collect();
     let app = Arc::new(bundle.app.clone());

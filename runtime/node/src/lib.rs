@@ -11,6 +11,7 @@ mod arrival;
 mod connection;
 mod conversation;
 mod core;
+mod credentials;
 mod crowd;
 mod descriptors;
 #[cfg(test)]

@@ -165,3 +165,7 @@ pub const CORE_STACK_BYTES: usize = 2 << 20;
 
 /// How long a drain waits between two looks at what is still open.
 pub const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// How often the files of credentials of upstreams are looked at: certificates and projected tokens are renewed long before
+/// their end, and a few small reads in so long cost nothing.
+pub const CREDENTIALS_LOOKED_AT: Duration = Duration::from_secs(5);

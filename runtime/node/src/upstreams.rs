@@ -3,6 +3,7 @@
 //! An installation asks for the state of each upstream; a new revision goes on with what the one before knew. Held by the
 //! revisions themselves: when the last one that names an upstream is gone, so is its state.
 
+use crate::credentials::{self, Followed};
 use crate::faults::Faults;
 use crate::node::Shared;
 use crate::observe::{Observer, UpstreamChange, UpstreamLine};
@@ -198,24 +199,27 @@ impl Tally {
     }
 }
 
-/// The upstreams of a revision, until it serves and their health checks begin.
+/// The upstreams of a revision, until it serves: then their health is asked for, and their credentials follow their files.
 #[derive(Debug)]
-pub(crate) struct Unwatched(Mutex<Vec<Arc<Upstream>>>);
+pub(crate) struct Unwatched(Mutex<(Vec<Arc<Upstream>>, Vec<Followed>)>);
 
 impl Unwatched {
-    pub(crate) fn new(upstreams: Vec<Arc<Upstream>>) -> Self {
-        Self(Mutex::new(upstreams))
+    pub(crate) fn new(upstreams: Vec<Arc<Upstream>>, followed: Vec<Followed>) -> Self {
+        Self(Mutex::new((upstreams, followed)))
     }
 
-    /// Begins the health checks, the first time. Each ends when its upstream is gone, with the revision.
+    /// Begins that, the first time. It ends for each upstream when that is gone, with the revision.
     pub(crate) fn watch(&self, node: &Shared, tenant: &Name) {
-        let upstreams = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for upstream in
-            upstreams.iter().filter(|upstream| upstream.state().policy().endpoints.health.is_some())
-        {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (upstreams, followed) = std::mem::take(&mut *held);
+        let is_checked = |upstream: &&Arc<Upstream>| upstream.state().policy().endpoints.health.is_some();
+        for upstream in upstreams.iter().filter(is_checked) {
             let core = node.core_of_this_thread();
             let (client, upstream) = (core.client(tenant), Arc::downgrade(upstream));
             core.runtime.spawn(health::watch(client, upstream));
+        }
+        for followed in followed {
+            node.core_of_this_thread().runtime.spawn(credentials::follow(followed));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::transport::{Attempt, Transport};
 use crate::trial::Trial;
 use crate::watch::{Event, Outcome, Shed};
 use crate::{Body, Error, Resend, Timeouts, Upstream, ending, fallback, fault, limits, retry};
+use arc_swap::Guard;
 use futures_util::future::{Either, select};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -97,7 +98,7 @@ pub async fn call_or_fall_back<T: Transport>(
 
 fn is_repeated(upstream: &Upstream) -> bool {
     let policy = upstream.state().policy();
-    policy.retry.attempts > 1 || policy.hedge.is_some()
+    policy.retry.attempts > 1 || policy.hedge.is_some() || upstream.credentials().auth.is_some()
 }
 
 async fn tried<T: Transport>(
@@ -149,6 +150,10 @@ impl<T: Transport> Course<'_, T> {
             if outcome == Outcome::Answered {
                 self.state.retries().put_in();
             }
+            if self.is_refused(&result, replay, now) {
+                now = Instant::now();
+                continue;
+            }
             if !policy.retry.on.includes(&result) {
                 return result;
             }
@@ -162,6 +167,19 @@ impl<T: Transport> Course<'_, T> {
                 return Err(Error::CircuitOpen);
             }
         }
+    }
+
+    /// Whether the upstream refused what proves who calls, and one more try with another proof is worth it. It has done
+    /// nothing about the request then (RFC 9110, section 15.5.2), so any request may be sent again.
+    fn is_refused(&mut self, result: &Sent, replay: &Replay, start: Instant) -> bool {
+        let Ok(response) = result else { return false };
+        if !response.status().is_client_error() || self.told.is_renewed || !replay.is_possible() {
+            return false;
+        }
+        let credentials = self.upstream.credentials();
+        let Some(auth) = &credentials.auth else { return false };
+        self.told.is_renewed = auth.is_refused(response, start) && self.state.retries().take_out(1);
+        self.told.is_renewed
     }
 
     /// The pause before the next try; `None` where there is no next one.
@@ -255,17 +273,21 @@ async fn send<T: Transport>(
     last: &AtomicUsize,
     time: Time,
     mut request: Request<Body>,
-    now: Instant,
+    mut now: Instant,
 ) -> Sent {
     let state = upstream.state();
-    let Some(admitted) = state.breaker().admit(now) else {
-        state.watch().hear(Event::Shed(Shed::CircuitOpen));
-        return Err(Error::CircuitOpen);
-    };
     let avoid = Some(last.load(Relaxed)).filter(|&endpoint| endpoint != usize::MAX);
     let picked = state.endpoints().pick(avoid, state.random(), now);
     let endpoint = picked.index();
     last.store(endpoint, Relaxed);
+    if upstream.credentials().auth.is_some() && state.breaker().would_admit(now) {
+        request = authorized(transport, upstream, endpoint, request, time).await?;
+        now = Instant::now();
+    }
+    let Some(admitted) = state.breaker().admit(now) else {
+        state.watch().hear(Event::Shed(Shed::CircuitOpen));
+        return Err(Error::CircuitOpen);
+    };
     let trial = Trial::start(state, admitted, picked, time, now);
     if let Some(left) = time.left(now) {
         deadline::tell(request.headers_mut(), left);
@@ -278,9 +300,24 @@ async fn send<T: Transport>(
         end: time.end,
         resend: if state.policy().retry.attempts > 1 { Resend::Caller } else { Resend::Client },
     };
-    let result = fault::send(transport, request, attempt).await;
+    let result = fault::send(state, transport, request, attempt).await;
     trial.finish(&result);
     result
+}
+
+/// The request with what proves who calls. Of its own, so that calls without it do not carry it along.
+async fn authorized<T: Transport>(
+    transport: &T,
+    upstream: &Upstream,
+    endpoint: usize,
+    request: Request<Body>,
+    time: Time,
+) -> Result<Request<Body>, Error> {
+    let credentials = Guard::into_inner(upstream.credentials());
+    match &credentials.auth {
+        Some(auth) => Box::pin(auth.authorize(transport, upstream, endpoint, request, time)).await,
+        None => Ok(request),
+    }
 }
 
 /// Waits, and reads what is left of a failed response meanwhile, so that its connection can be used again.

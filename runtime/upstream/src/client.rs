@@ -139,7 +139,7 @@ impl Client {
             Ok(Room::New(permit)) => {
                 let dial = Dial {
                     origin: route.key.origin().clone(),
-                    tls: route.tls.unwrap_or(&self.tls).clone(),
+                    tls: route.tls().unwrap_or(&self.tls).clone(),
                     rules: route.rules.clone(),
                     own: self.own.clone(),
                     resolver: self.resolver.clone(),

@@ -55,6 +55,9 @@ pub enum Error {
     /// As many calls to the upstream are under way and waiting as may be.
     #[error("too many calls are under way")]
     BulkheadFull,
+    /// The node has nothing that proves to the upstream who calls: its access token could not be had.
+    #[error("no credentials for it")]
+    Credentials(#[source] Cause),
     /// The caller's own time is up.
     #[error("the caller's time is up")]
     Deadline,
@@ -146,6 +149,7 @@ impl Error {
                 | Self::ConnectionRefused
                 | Self::ConnectionTimeout
                 | Self::Unsent(_)
+                | Self::Credentials(_)
         )
     }
 
@@ -174,6 +178,7 @@ impl Error {
             Self::IdleClosed(_)
             | Self::CircuitOpen
             | Self::BulkheadFull
+            | Self::Credentials(_)
             | Self::Deadline
             | Self::ConnectionLimit
             | Self::DestinationProhibited(_)
@@ -207,6 +212,7 @@ impl Error {
             Self::Unsent(_) => "the request was not taken",
             Self::CircuitOpen => "the circuit breaker is open",
             Self::BulkheadFull => "too many calls are under way",
+            Self::Credentials(_) => "the node has no credentials for it",
             Self::Deadline => "the caller's time is up",
             Self::ConnectionLimit => "too many open connections",
             Self::TlsCertificate(_) => "the server's certificate is not acceptable",

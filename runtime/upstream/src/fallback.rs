@@ -57,6 +57,8 @@ pub enum Reason {
     Timeout,
     /// It could not be reached, or its answer was none.
     Error,
+    /// The node has no credentials for it.
+    Credentials,
     /// It answered with a status that is a failure.
     Status,
 }
@@ -89,6 +91,7 @@ impl fmt::Display for Reason {
             Self::Deadline => "deadline",
             Self::Timeout => "timeout",
             Self::Error => "error",
+            Self::Credentials => "credentials",
             Self::Status => "status",
         })
     }
@@ -100,6 +103,7 @@ pub(crate) fn reason(result: &Result<Response<Body>, Error>) -> Option<Reason> {
         Err(Error::CircuitOpen) => Some(Reason::CircuitOpen),
         Err(Error::BulkheadFull) => Some(Reason::BulkheadFull),
         Err(Error::Deadline) => Some(Reason::Deadline),
+        Err(Error::Credentials(_)) => Some(Reason::Credentials),
         _ => match retry::outcome(result) {
             Outcome::Answered | Outcome::Void => None,
             Outcome::TimedOut => Some(Reason::Timeout),
@@ -170,6 +174,8 @@ mod tests {
         check(Err(Error::Deadline), Some(Reason::Deadline));
         check(Err(Error::FirstByteTimeout), Some(Reason::Timeout));
         check(Err(Error::ConnectionRefused), Some(Reason::Error));
+        let unknown = Arc::new(std::io::Error::other("no token"));
+        check(Err(Error::Credentials(unknown)), Some(Reason::Credentials));
         check(Err(Error::RequestUriInvalid), None);
         check(Err(Error::RequestHeadersTooLarge), None);
     }

@@ -7,6 +7,7 @@
 
 use crate::random::Random;
 use crate::resolve::LookupError;
+use crate::state::State;
 use crate::transport::{Attempt, Transport};
 use crate::watch::Event;
 use crate::{Body, Error};
@@ -130,27 +131,29 @@ impl Faults {
 }
 
 /// One try, with whatever fault it is to meet.
+///
+/// The faults are those of `state`: what an upstream needs besides, such as tokens, meets what it meets itself.
 pub(crate) async fn send<T: Transport>(
+    state: &State,
     transport: &T,
     request: Request<Body>,
     attempt: Attempt<'_>,
 ) -> Result<Response<Body>, Error> {
-    let state = attempt.upstream.state();
     match state.faults().are_on() {
         false => transport.send(request, attempt).await,
-        true => met(transport, request, attempt, state.faults().draw()).await,
+        true => met(state, transport, request, attempt).await,
     }
 }
 
 async fn met<T: Transport>(
+    state: &State,
     transport: &T,
     request: Request<Body>,
     mut attempt: Attempt<'_>,
-    drawn: Drawn,
 ) -> Result<Response<Body>, Error> {
-    let Drawn { delay, end, cut, drip } = drawn;
+    let Drawn { delay, end, cut, drip } = state.faults().draw();
     if delay > Duration::ZERO || end.is_some() || cut || drip.is_some() {
-        attempt.upstream.state().watch().hear(Event::Injected);
+        state.watch().hear(Event::Injected);
     }
     if delay > Duration::ZERO {
         let first_byte = attempt.timeouts.first_byte;

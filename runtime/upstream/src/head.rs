@@ -36,7 +36,7 @@ pub(crate) fn prepare(request: Request<Body>, route: &Route<'_>) -> Result<Reque
     if size(&parts.headers) > limits::REQUEST_HEADERS_BYTES_MAX {
         return Err(Error::RequestHeadersTooLarge);
     }
-    for (name, value) in route.headers {
+    for (name, value) in route.headers() {
         parts.headers.insert(name, value.clone());
     }
     let upload = Upload::new(body, declared_length(&parts.headers)?)?;

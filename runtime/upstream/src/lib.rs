@@ -12,6 +12,7 @@
 //! time (`exchange`, `download`). Every bound is in [`limits`]; every failure is one [`Error`].
 
 mod address;
+pub mod auth;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;

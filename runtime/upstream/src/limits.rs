@@ -136,6 +136,31 @@ pub const HOSTS_MAX: usize = 4096;
 pub const SETUP_CHECK: Duration = Duration::from_secs(5);
 /// For how long it is remembered that one family of addresses did not work (RFC 8305, section 6: about ten minutes).
 pub const FAMILY_MEMORY: Duration = Duration::from_secs(600);
+/// Tries for one access token.
+pub const TOKEN_TRIES: u32 = 3;
+/// The longest pause between two of them.
+pub const TOKEN_RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// What they may take together: authorization servers answer within a second, and calls wait for it.
+pub const TOKEN_TIME: Duration = Duration::from_secs(10);
+/// What they may take while the old token is still good: one call waits for it.
+pub const TOKEN_RENEWAL_TIME: Duration = Duration::from_secs(1);
+/// How long an authorization server that gave no token is left alone; doubled each further time in a row.
+pub const TOKEN_PAUSE: Duration = Duration::from_secs(1);
+/// The longest that it is left alone.
+pub const TOKEN_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The life of a token whose server does not tell it. RFC 6749 leaves it open; five minutes are short for any server.
+pub const TOKEN_LIFE_UNKNOWN: Duration = Duration::from_secs(300);
+/// No token is kept for longer.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(86_400);
+/// How long before its end a token is not used any more, or a tenth of its life: clocks differ, and calls take time.
+pub const TOKEN_EARLY: Duration = Duration::from_secs(10);
+/// An authorization server's answer. Tokens with many claims have some kibibytes.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// The largest body that is signed, and so kept in memory: the largest that AWS's inference services take at once is 25 MB, most
+/// take 6 MB.
+pub const SIGNED_BODY_BYTES_MAX: usize = 8 << 20;
+/// From when on a clock that differs from the upstream's is corrected: AWS refuses signatures of 5 minutes ago and more.
+pub const CLOCK_SKEW_MIN: Duration = Duration::from_secs(60);
 /// Places of one upstream: a bit each.
 pub const ENDPOINTS_MAX: usize = 64;
 /// Latencies below this are alike: what differs there is chance, and nobody waits for it.

@@ -56,6 +56,11 @@ impl Origin {
         uri.scheme() == Some(&scheme) && uri.authority().is_some_and(is_same)
     }
 
+    /// What stands in `host`.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     pub(crate) fn is_secure(&self) -> bool {
         self.secure
     }

@@ -6,7 +6,9 @@
 use crate::address::AddressRules;
 use crate::origin::Origin;
 use crate::pool::Key;
+use crate::upstream::Credentials;
 use crate::{Egress, Error, Upstream, limits};
+use arc_swap::Guard;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -28,9 +30,20 @@ pub(crate) struct Route<'a> {
     pub(crate) key: Key,
     pub(crate) path: PathAndQuery,
     pub(crate) rules: &'a AddressRules,
+    /// What the upstream is shown.
+    credentials: Option<Guard<Arc<Credentials>>>,
+}
+
+impl Route<'_> {
     /// The upstream's own TLS settings, where it has any.
-    pub(crate) tls: Option<&'a Arc<rustls::ClientConfig>>,
-    pub(crate) headers: &'a [(HeaderName, HeaderValue)],
+    pub(crate) fn tls(&self) -> Option<&Arc<rustls::ClientConfig>> {
+        self.credentials.as_ref()?.tls.as_ref()
+    }
+
+    /// Headers in place of the function's own.
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        self.credentials.as_ref().map_or(&[], |credentials| &credentials.headers)
+    }
 }
 
 impl<'a> Target<'a> {
@@ -42,22 +55,18 @@ impl<'a> Target<'a> {
                 if !egress.permits(&origin) {
                     return Err(Error::RequestDenied(origin.to_string().into()));
                 }
-                Ok(Route {
-                    key: Key::new(origin, 0),
-                    path,
-                    rules: egress.addresses(),
-                    tls: None,
-                    headers: &[],
-                })
+                Ok(Route { key: Key::new(origin, 0), path, rules: egress.addresses(), credentials: None })
             }
             Self::Upstream(upstream) => Self::Endpoint(upstream, 0).route(uri),
-            Self::Endpoint(upstream, endpoint) => Ok(Route {
-                key: upstream.key_at(endpoint).clone(),
-                path: upstream.path_at(endpoint, uri, path)?,
-                rules: upstream.addresses(),
-                tls: upstream.tls(),
-                headers: upstream.headers(),
-            }),
+            Self::Endpoint(upstream, endpoint) => {
+                let credentials = upstream.credentials();
+                Ok(Route {
+                    key: credentials.key(endpoint).clone(),
+                    path: upstream.path_at(endpoint, uri, path)?,
+                    rules: upstream.addresses(),
+                    credentials: Some(credentials),
+                })
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Told {
     pub tries: u8,
     /// Whether a second try was sent beside a slow one.
     pub is_hedged: bool,
+    /// Whether the first proof of who calls was refused, and another one was made.
+    pub is_renewed: bool,
     /// What answered in the upstream's place, and why.
     pub fallback: Option<(fallback::Kind, fallback::Reason)>,
 }
@@ -80,10 +82,10 @@ mod tests {
 
     #[test]
     fn only_what_is_out_of_the_ordinary_is_told_and_the_upstream_cannot_tell_it() {
-        check(&Told { tries: 1, is_hedged: false, fallback: None }, None);
-        check(&Told { tries: 2, is_hedged: false, fallback: None }, Some("tries=2"));
-        check(&Told { tries: 1, is_hedged: true, fallback: None }, Some("hedged"));
-        check(&Told { tries: 3, is_hedged: true, fallback: None }, Some("tries=3, hedged"));
-        check(&Told { tries: 0, is_hedged: false, fallback: None }, Some("tries=0"));
+        check(&Told { tries: 1, is_hedged: false, ..Told::default() }, None);
+        check(&Told { tries: 2, is_hedged: false, ..Told::default() }, Some("tries=2"));
+        check(&Told { tries: 1, is_hedged: true, ..Told::default() }, Some("hedged"));
+        check(&Told { tries: 3, is_hedged: true, ..Told::default() }, Some("tries=3, hedged"));
+        check(&Told { tries: 0, is_hedged: false, ..Told::default() }, Some("tries=0"));
     }
 }

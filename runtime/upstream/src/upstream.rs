@@ -4,11 +4,13 @@
 //! wrong with it is found here and never at a request.
 
 use crate::address::{AddressRules, Allowed};
+use crate::auth::{self, Auth};
 use crate::origin::Origin;
 use crate::pool::Key;
 use crate::state::{Policy, State};
 use crate::tls::{self, Identity, Roots, TlsError};
 use crate::{Error, Secret, Timeouts, limits};
+use arc_swap::ArcSwap;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub struct UpstreamConfig {
     pub ca_pem: Option<Vec<u8>>,
     /// The certificate to show to the server.
     pub identity: Option<Identity>,
+    /// What proves who calls, where headers do not.
+    pub auth: Option<auth::Config>,
     /// How long a call may take, unless the function wants less.
     pub timeouts: Timeouts,
     /// Special addresses the upstream may be at, by the operator's word.
@@ -41,6 +45,7 @@ impl UpstreamConfig {
             headers: Vec::new(),
             ca_pem: None,
             identity: None,
+            auth: None,
             timeouts: Timeouts::default(),
             allowed: Vec::new(),
             policy: Policy::default(),
@@ -60,28 +65,63 @@ pub enum UpstreamError {
     /// Its certificates cannot be used.
     #[error("setting up TLS")]
     Tls(#[source] TlsError),
+    /// The place where access tokens come from cannot be used.
+    #[error("setting up where access tokens come from")]
+    Token(#[source] Box<Self>),
 }
 
 /// A named service outside the node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Upstream {
-    key: Key,
+    origin: Origin,
     /// Path under which every request goes, without a trailing slash; empty for none.
     base: Box<str>,
-    headers: Box<[(HeaderName, HeaderValue)]>,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    credentials: ArcSwap<Credentials>,
     timeouts: Timeouts,
     addresses: AddressRules,
     state: Arc<State>,
-    /// Where calls go, if not to `key` and `base`: in the order of the policy's places.
+    /// Where calls go, if not to `origin` and `base`: in the order of the policy's places.
     sites: Box<[Site]>,
 }
 
 /// One of several places of an upstream.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Site {
-    key: Key,
+    origin: Origin,
     base: Box<str>,
+}
+
+/// What an upstream is shown, and whom it is taken for. May be replaced while it is called.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    /// The connections that lead to each of its places; new ones for another TLS identity.
+    keys: Box<[Key]>,
+    pub(crate) headers: Box<[(HeaderName, HeaderValue)]>,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) auth: Option<Auth>,
+}
+
+impl Credentials {
+    fn new<'a>(
+        config: UpstreamConfig,
+        roots: &Roots,
+        origins: impl Iterator<Item = &'a Origin>,
+    ) -> Result<Self, UpstreamError> {
+        let tls = own_tls(&config, roots).map_err(UpstreamError::Tls)?;
+        let identity = if tls.is_some() { IDENTITIES.fetch_add(1, Relaxed) } else { 0 };
+        let auth = config.auth.map(|auth| Auth::new(auth, roots, &config.allowed)).transpose()?;
+        Ok(Self {
+            keys: origins.map(|origin| Key::new(origin.clone(), identity)).collect(),
+            headers: config.headers.into_iter().map(header).collect::<Result<_, _>>()?,
+            tls,
+            auth,
+        })
+    }
+
+    /// The connections that lead to the place `endpoint`.
+    pub(crate) fn key(&self, endpoint: usize) -> &Key {
+        self.keys.get(endpoint).unwrap_or(&self.keys[0])
+    }
 }
 
 /// The next TLS identity; 0 is the client's.
@@ -95,23 +135,32 @@ impl Upstream {
     pub fn new(config: UpstreamConfig, roots: &Roots) -> Result<Self, UpstreamError> {
         let (origin, base) =
             parse_url(&config.url).ok_or_else(|| UpstreamError::Url(printable(&config.url)))?;
-        let tls = own_tls(&config, roots).map_err(UpstreamError::Tls)?;
-        let identity = if tls.is_some() { IDENTITIES.fetch_add(1, Relaxed) } else { 0 };
         let sites = config.policy.endpoints.places.iter().take(limits::ENDPOINTS_MAX).map(|place| {
             let (origin, base) =
                 parse_url(&place.url).ok_or_else(|| UpstreamError::Url(printable(&place.url)))?;
-            Ok(Site { key: Key::new(origin, identity), base })
+            Ok(Site { origin, base })
         });
+        let sites = sites.collect::<Result<Box<[_]>, UpstreamError>>()?;
         Ok(Self {
-            sites: sites.collect::<Result<_, UpstreamError>>()?,
-            key: Key::new(origin, identity),
-            base,
-            headers: config.headers.into_iter().map(header).collect::<Result<_, _>>()?,
-            tls,
             timeouts: config.timeouts.clamped(),
-            addresses: AddressRules::new(config.allowed),
-            state: Arc::new(State::unwatched(config.policy)),
+            addresses: AddressRules::new(config.allowed.clone()),
+            state: Arc::new(State::unwatched(config.policy.clone())),
+            credentials: ArcSwap::from_pointee(Credentials::new(config, roots, origins(&origin, &sites))?),
+            origin,
+            base,
+            sites,
         })
+    }
+
+    /// Takes over the headers, the TLS identity and authorities and the `auth` of `config`, and nothing else of it. Calls
+    /// under way finish with what they began with; connections of another identity are not used again.
+    ///
+    /// # Errors
+    /// [`UpstreamError`]: then nothing has changed.
+    pub fn renew(&self, config: UpstreamConfig, roots: &Roots) -> Result<(), UpstreamError> {
+        let credentials = Credentials::new(config, roots, origins(&self.origin, &self.sites))?;
+        self.credentials.store(Arc::new(credentials));
+        Ok(())
     }
 
     /// The same upstream with the state that calls to it share, in place of one of its own.
@@ -136,7 +185,7 @@ impl Upstream {
     /// Whether `uri` is a place at this upstream by its real origin, so that its policy applies to the request.
     #[must_use]
     pub fn covers(&self, uri: &Uri) -> bool {
-        let here = self.key.origin();
+        let here = &self.origin;
         let is_here = here.is_literally(uri) || Origin::of(uri).is_ok_and(|origin| origin == *here);
         is_here && self.base_contains(uri.path())
     }
@@ -180,22 +229,20 @@ impl Upstream {
         under(&site.base, PathAndQuery::try_from(below).map_err(|_| Error::RequestUriInvalid)?)
     }
 
-    /// The connections that lead to the place `endpoint`.
-    pub(crate) fn key_at(&self, endpoint: usize) -> &Key {
-        self.sites.get(endpoint).map_or(&self.key, |site| &site.key)
-    }
-
-    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
-    }
-
-    pub(crate) fn tls(&self) -> Option<&Arc<rustls::ClientConfig>> {
-        self.tls.as_ref()
+    /// What is shown to it now.
+    pub(crate) fn credentials(&self) -> arc_swap::Guard<Arc<Credentials>> {
+        self.credentials.load()
     }
 
     pub(crate) fn addresses(&self) -> &AddressRules {
         &self.addresses
     }
+}
+
+/// Of each of its places.
+fn origins<'a>(own: &'a Origin, sites: &'a [Site]) -> impl Iterator<Item = &'a Origin> {
+    let only = sites.is_empty().then_some(own);
+    only.into_iter().chain(sites.iter().map(|site| &site.origin))
 }
 
 fn under(base: &str, path: PathAndQuery) -> Result<PathAndQuery, Error> {

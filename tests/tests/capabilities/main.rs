@@ -3,6 +3,7 @@
 
 mod calls;
 mod config;
+mod credentials;
 mod endpoints;
 mod fallback;
 mod functions;

@@ -1,15 +1,10 @@
 //! Named upstreams: what the node adds to a call, connections, TLS; and that no secret shows anywhere.
 
-use crate::support::{call, caller, nobody};
+use crate::support::{asks_for_a_certificate, call, caller, nobody};
 use http::Version;
 use rimward_manifest::{ClientCertificate, FileAt, UpstreamBinding};
-use rimward_tests::{
-    App, Authority, Certified, Fake, TestNode, always, echoes, fake, fake_over_tls, node, replies,
-};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ServerConfig, crypto::ring};
+use rimward_tests::{App, Authority, Fake, TestNode, always, echoes, fake, fake_over_tls, node, replies};
 use std::path::Path;
-use std::sync::Arc;
 
 const SECRET: &str = "k3y-that-nobody-may-see";
 
@@ -162,20 +157,6 @@ async fn an_upstream_that_asks_for_a_certificate_is_shown_the_nodes() {
     call(&node, "http://vision.upstream.internal/").await.is(200).mentions("error ErrorCode::");
     node.install(with).await;
     call(&node, "http://vision.upstream.internal/").await.is(200).says("200 ");
-}
-
-fn asks_for_a_certificate(authority: &Authority, certified: &Certified) -> Arc<ServerConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let roots = Arc::new(authority.roots());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build();
-    let (chain, key) = certified.parts();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default versions")
-        .with_client_cert_verifier(verifier.expect("there is a root"))
-        .with_single_cert(chain, key)
-        .expect("key and certificate were made for each other");
-    Arc::new(config)
 }
 
 #[tokio::test]

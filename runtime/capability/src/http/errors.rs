@@ -20,7 +20,7 @@ pub fn from_upstream(error: Upstream) -> Error {
         Upstream::ConnectionTerminated(_) => Error::ConnectionTerminated,
         Upstream::Unsent(_) | Upstream::IdleClosed(_) => Error::ConnectionTerminated,
         // What a proxy says of a destination that it has not even tried (RFC 9209, section 2.3.5).
-        Upstream::CircuitOpen => Error::DestinationUnavailable,
+        Upstream::CircuitOpen | Upstream::Credentials(_) => Error::DestinationUnavailable,
         Upstream::BulkheadFull | Upstream::ConnectionLimit => Error::ConnectionLimitReached,
         Upstream::TlsCertificate(_) => Error::TlsCertificateError,
         Upstream::TlsAlert(id) => Error::TlsAlertReceived { alert_id: Some(id), alert_message: None },

@@ -18,7 +18,7 @@ use crate::limits::TENANT;
 use crate::name::Name;
 use crate::path::FileAt;
 use crate::scalar::{Scalar, Trouble, choice};
-use crate::upstream::{ClientCertificate, Endpoint};
+use crate::upstream::{Auth, ClientCertificate, Endpoint};
 
 pub(super) fn node_file(root: &mut Table<'_>) -> Option<NodeFile> {
     let default = NodeFile::default();
@@ -202,6 +202,7 @@ fn upstream(table: &mut Table<'_>) -> Option<UpstreamBinding> {
     let on_node: fn(PathBuf) -> FileAt = FileAt::Node;
     Some(UpstreamBinding {
         url: table.optional("url"),
+        auth: table.table("auth", Auth::read),
         endpoints: Endpoint::read_all(table),
         allow: table.list("allow"),
         headers: table.map("headers"),

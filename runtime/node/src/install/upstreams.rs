@@ -3,45 +3,50 @@
 mod policy;
 
 use super::{Install, InstallError};
+use crate::credentials::{self, Followed, Made};
 use crate::node::Profile;
 use crate::upstreams::UpstreamId;
-use rimward_manifest::{AllowNet, FileAt, Name, Port};
+use rimward_manifest::{AllowNet, Name, Port};
 use rimward_upstream::fallback;
-use rimward_upstream::{Allowed, Identity, Reach, Secret, Timeouts, Upstream, UpstreamConfig};
+use rimward_upstream::{Allowed, Reach, Timeouts, Upstream, UpstreamConfig};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 impl Install<'_> {
-    pub(super) fn upstreams(&mut self) -> Result<BTreeMap<Name, Arc<Upstream>>, InstallError> {
+    pub(super) fn upstreams(&mut self) -> Result<Made, InstallError> {
         let app = &self.bundle.app;
         if let Some(upstream) =
             self.placement.bind.upstreams.keys().find(|name| !app.upstreams.contains_key(*name))
         {
             return Err(InstallError::Binding { app: app.name.clone(), upstream: upstream.clone() });
         }
-        let mut upstreams = BTreeMap::new();
+        let (mut upstreams, mut all_followed) = (BTreeMap::new(), Vec::new());
         for (name, declared) in &app.upstreams {
-            let config = self.upstream_config(name, declared)?;
             let id = UpstreamId {
                 tenant: self.placement.tenant.clone(),
                 app: app.name.clone(),
                 upstream: name.clone(),
             };
-            let state = self.node.upstreams.open(&id, config.policy.clone());
+            let mut followed = self.upstream(id, declared)?;
+            let config = followed.config.clone();
+            let state = self.node.upstreams.open(&followed.id, config.policy.clone());
             let upstream = Upstream::new(config, &self.node.client_config.roots)
                 .map_err(|source| InstallError::Upstream { name: name.clone(), source })?;
-            upstreams.insert(name.clone(), Arc::new(upstream.with_state(state)));
+            let upstream = Arc::new(upstream.with_state(state));
+            followed.upstream = Arc::downgrade(&upstream);
+            upstreams.insert(name.clone(), upstream);
+            all_followed.extend(Some(followed).filter(Followed::has_files));
         }
-        Ok(upstreams)
+        Ok((upstreams, all_followed))
     }
 
-    fn upstream_config(
+    fn upstream(
         &mut self,
-        name: &Name,
+        id: UpstreamId,
         declared: &rimward_manifest::Upstream,
-    ) -> Result<UpstreamConfig, InstallError> {
-        let binding = self.placement.bind.upstreams.get(name).cloned().unwrap_or_default();
+    ) -> Result<Followed, InstallError> {
+        let binding = self.placement.bind.upstreams.get(&id.upstream).cloned().unwrap_or_default();
         let bound = declared.clone().bind(&binding);
         let mut config = UpstreamConfig::new(bound.url.get().as_str());
         let timeouts = bound.timeout.resolve();
@@ -54,28 +59,39 @@ impl Install<'_> {
         config.policy = policy::policy(&bound);
         config.policy.endpoints.zone = self.settings.file.node.zone.as_ref().map(|zone| zone.as_str().into());
         config.policy.fallback = declared.fallback.as_ref().map(|fallback| self.fallback(fallback));
-        for (key, template) in &bound.headers {
-            let value = template.fill(|secret| self.secrets.get(secret).map(String::as_str));
-            let value = value.map_err(|name| InstallError::NoSecret { name: name.clone() })?;
-            config.headers.push((key.as_str().to_owned(), Secret::new(value)));
-        }
-        config.ca_pem = bound.ca.as_ref().map(|file| self.file(file)).transpose()?;
-        if let Some(certificate) = &bound.client_certificate {
-            let key = self.secrets.get(&certificate.key);
-            let key = key.ok_or_else(|| InstallError::NoSecret { name: certificate.key.clone() })?;
-            config.identity = Some(Identity {
-                certificates_pem: self.file(&certificate.cert)?,
-                key_pem: Secret::new(&**key),
-            });
-        }
+        let of_node =
+            credentials::node_files(&bound).map_err(|(path, source)| InstallError::File { path, source })?;
+        let of_app = bound.app_files().map(|path| {
+            let file = self.bundle.files.get(path).expect("a bundle has every file that its app names");
+            (path.clone(), file.to_vec())
+        });
+        let of_app = of_app.collect();
+        credentials::put(&mut config, &bound, &self.secrets, &of_app, &of_node)
+            .map_err(|name| InstallError::NoSecret { name })?;
         config.allowed = binding.allow.iter().map(allowed).collect();
         if self.node.profile == Profile::Dev {
             self.allow_private_origin(bound.url.get(), &mut config);
             for endpoint in &bound.endpoints {
                 self.allow_private_origin(endpoint.url.get(), &mut config);
             }
+            if let Some(oauth) = bound.auth.as_ref().and_then(|auth| auth.oauth.as_ref()) {
+                self.allow_private_origin(oauth.token_url.get(), &mut config);
+            }
         }
-        Ok(config)
+        let file = &self.settings.file;
+        let source = |name: &Name| Some((name.clone(), file.secret(&self.placement.tenant, name)?.clone()));
+        Ok(Followed {
+            id,
+            upstream: Weak::new(),
+            sources: bound.secrets().into_iter().filter_map(source).collect(),
+            secrets: credentials::carried(&bound, &self.secrets),
+            config,
+            roots: self.node.client_config.roots.clone(),
+            of_app,
+            of_node,
+            declared: bound,
+            problem: None,
+        })
     }
 
     fn fallback(&self, declared: &rimward_manifest::Fallback) -> fallback::Policy {
@@ -112,17 +128,6 @@ impl Install<'_> {
             self.private_origins.insert(format!("{}:{port}", url.host_str().unwrap_or_default()));
         }
         config.allowed.extend(addresses.into_iter().map(|ip| Allowed::from(SocketAddr::new(ip, port))));
-    }
-
-    fn file(&self, file: &FileAt) -> Result<Vec<u8>, InstallError> {
-        match file {
-            FileAt::App(path) => {
-                Ok(self.bundle.files.get(path).expect("a bundle has every file that its app names").to_vec())
-            }
-            FileAt::Node(path) => {
-                std::fs::read(path).map_err(|source| InstallError::File { path: path.clone(), source })
-            }
-        }
     }
 }
 

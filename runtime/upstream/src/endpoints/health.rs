@@ -109,7 +109,7 @@ async fn check<T: Transport>(transport: &T, upstream: &Upstream, policy: &Policy
     let timeouts = Timeouts { total: policy.timeout, ..Timeouts::default() };
     let attempt = Attempt { upstream, endpoint, timeouts, head_by: None, end, resend: Resend::Client };
     let asked = async {
-        let response = crate::fault::send(transport, request, attempt).await.ok()?;
+        let response = crate::fault::send(upstream.state(), transport, request, attempt).await.ok()?;
         let is_well = policy.accepts(response.status().as_u16());
         // The rest of the answer is read for the connection's sake only.
         let _ =
