@@ -2,6 +2,7 @@
 //! outgoing requests may go ([`Grant`]).
 
 mod bodies;
+mod body_errors;
 mod call;
 mod deferred;
 mod errors;
@@ -25,6 +26,7 @@ use wasmtime::component::Linker;
 
 pub(crate) fn link(linker: &mut Linker<State>, generation: Generation) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    body_errors::link(linker)?;
     match generation {
         Generation::Plain => Ok(()),
         Generation::Concurrent => wasmtime_wasi_http::p3::add_to_linker(linker),

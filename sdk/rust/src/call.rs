@@ -1,17 +1,38 @@
 //! Calls out of a function: to an upstream by its name, to another function of the app by its name, or to any origin
-//! the function's `hosts` allow. Names become the virtual hosts that every Rimward guest can use; timeouts and
-//! credentials are the node's, by rimward.toml, so nothing here sets them. The answer comes as soon as its head is there;
-//! the rest of a streamed request body goes out meanwhile.
+//! the function's `hosts` allow. Names become the virtual hosts that every Rimward guest can use; timeouts, retries,
+//! breaker and credentials are the node's, by rimward.toml, and a call can only ask for less. The answer comes as soon as
+//! its head is there; the rest of a streamed request body goes out meanwhile. What became of a call besides its answer is
+//! in [`ResponseExt`](crate::ResponseExt); a call that may wait is [`Deferred`].
 
-use std::error::Error as StdError;
+mod deferred;
+mod error;
+mod outcome;
+
+use std::marker::PhantomData;
+use std::time::Duration;
 
 use http::request::Builder;
 use serde::Serialize;
-use thiserror::Error;
 
-use crate::{Body, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header, host};
+use crate::{Body, HeaderName, HeaderValue, Method, Request, Response, header, host};
 
-type Cause = Box<dyn StdError + Send + Sync>;
+pub use deferred::{Answer, Deferred, Sent, State, Status};
+pub use error::{CallError, TimedOut};
+pub use outcome::{Fallback, FallbackBy, FallbackReason};
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use deferred::{AnswerText, StatusText};
+pub(crate) use outcome::{fallback, is_from_cache, is_hedged, tries};
+
+/// RFC 7240: the call may wait.
+pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
+pub(crate) const RESPOND_ASYNC: HeaderValue = HeaderValue::from_static("respond-async");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const ORDER_KEY: HeaderName = HeaderName::from_static("rimward-order-key");
+/// RFC 9218.
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
+/// The header by which upstreams hear how much time is left, as the node itself sends it.
+const EXPECTED: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
 /// The upstream that rimward.toml declares under this name and grants with the function's `upstreams`.
 ///
@@ -55,39 +76,7 @@ pub async fn send<B: Into<Body>>(request: Request<B>) -> Result<Response, CallEr
     if request.uri().authority().is_none() {
         return Err(CallError::Name(request.uri().to_string()));
     }
-    host::send(request).await
-}
-
-/// Why a call has no answer. As an error of a function, [`CallError::Timeout`] becomes a 504 reply, a failure on the
-/// other side 502, and a mistake on ours 500.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// No upstream, function or origin can have this name.
-    #[error("`{0}` names nothing that can be called")]
-    Name(String),
-    /// The request could not be built: a path or header that HTTP does not allow.
-    #[error("the request cannot be built")]
-    Request(#[source] Cause),
-    /// The request's body could not be made.
-    #[error("the request's body cannot be written as JSON")]
-    Json(#[source] serde_json::Error),
-    /// rimward.toml does not grant it, or the node refuses the address.
-    #[error("the call was refused: it is not granted")]
-    Denied,
-    /// No answer came in time.
-    #[error("no answer came in time")]
-    Timeout,
-    /// Nobody could be reached: name, address, TLS.
-    #[error("no connection: {0}")]
-    Connect(String),
-    /// The connection or the protocol broke off before the answer.
-    #[error("the exchange broke off: {0}")]
-    Broken(String),
-    /// The answer says that it is an error
-    /// ([`error_for_status`](crate::ResponseExt::error_for_status)).
-    #[error("the answer was `{0}`")]
-    Status(StatusCode),
+    host::send(request, None).await
 }
 
 /// Whom to call.
@@ -129,7 +118,7 @@ impl Target {
         let head = Request::builder().method(method).uri(uri);
         let body =
             if is_label(&self.name) { Ok(Body::empty()) } else { Err(CallError::Name(self.name.clone())) };
-        Call { head, body }
+        Call { head, body, timeout: None, mode: PhantomData }
     }
 }
 
@@ -138,15 +127,26 @@ fn is_label(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// A request on its way to be sent. Mistakes surface in [`Call::send`].
+/// A request on its way to be sent. Mistakes surface in `send`. A call is sent [`Now`], or [`Later`] where it was
+/// [`deferred`](Call::deferred).
 #[derive(Debug)]
 #[must_use = "a call does nothing until it is sent"]
-pub struct Call {
+pub struct Call<Mode = Now> {
     head: Builder,
     body: Result<Body, CallError>,
+    timeout: Option<Duration>,
+    mode: PhantomData<Mode>,
 }
 
-impl Call {
+/// A call whose answer the function waits for.
+#[derive(Debug)]
+pub enum Now {}
+
+/// A call that the node may keep in the upstream's outbox.
+#[derive(Debug)]
+pub enum Later {}
+
+impl<Mode> Call<Mode> {
     /// Adds a header.
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
@@ -168,10 +168,87 @@ impl Call {
         Self { body, ..call }
     }
 
+    /// Names the call for the upstream, so that it may be sent more than once: it is tried again and hedged even with a
+    /// method such as `POST`. In an outbox, a second call with the same key within `outbox.dedupe` is the first one. The
+    /// upstream must know the header `idempotency-key` for this to be true.
+    ///
+    /// ```
+    /// # use rimward_sdk::{Result, Response, call};
+    /// async fn pay(order: String) -> Result<Response> {
+    ///     let call = call::upstream("bank").post("/payments").body(order).idempotency_key("order-4711");
+    ///     Ok(call.send().await?)
+    /// }
+    /// # use rimward_sdk::test::{Host, post};
+    /// # let bank = async |request: rimward_sdk::Request| {
+    /// #     request.headers()["idempotency-key"].to_str().unwrap().to_owned()
+    /// # };
+    /// # assert_eq!(Host::new().upstream("bank", bank).run(pay, post("/", "1 EUR")).text(), "order-4711");
+    /// ```
+    pub fn idempotency_key(self, key: &str) -> Self {
+        self.header(IDEMPOTENCY_KEY, key)
+    }
+
+    /// How long the function waits: until the head of the answer, all tries together. Then the call is given up, with
+    /// [`TimedOut::Given`]. It can only be shorter than what the upstream's `timeout` and the function's `wall` leave.
+    /// The upstream hears of it. No fallback answers a call that was given up: one that is to answer after a time has
+    /// that time as the upstream's `timeout`.
+    pub fn timeout(self, time: Duration) -> Self {
+        Self { timeout: Some(time), ..self }
+    }
+
+    fn request(self) -> Result<(Request, Option<Duration>), CallError> {
+        let body = self.body?;
+        let request = self.head.body(body).map_err(|error| CallError::Request(error.into()))?;
+        Ok((request, self.timeout))
+    }
+}
+
+impl Call<Now> {
+    /// Lets the call wait: it is written to the upstream's outbox and delivered when the upstream can be reached. What
+    /// `send` gives is then [`Sent`].
+    ///
+    /// ```
+    /// # use rimward_sdk::{Result, call};
+    /// async fn alarm(reading: String) -> Result<String> {
+    ///     let call = call::upstream("cloud").post("/alarms").body(reading).deferred().priority(0);
+    ///     Ok(call.send().await?.deferred()?.id().to_owned())
+    /// }
+    /// # use rimward_sdk::test::{Host, post};
+    /// # let host = Host::new().upstream("cloud", async || ()).outbox("cloud");
+    /// # assert_eq!(host.run(alarm, post("/", "too hot")).text(), "00000000-1");
+    /// ```
+    pub fn deferred(self) -> Call<Later> {
+        let Self { head, body, timeout, mode: _ } = self.header(PREFER, RESPOND_ASYNC);
+        Call { head, body, timeout, mode: PhantomData }
+    }
+
     /// Sends it and waits for the head of the answer, whatever its status. Dropping the future gives the call up.
     pub async fn send(self) -> Result<Response, CallError> {
-        let body = self.body?;
-        send(self.head.body(body).map_err(|error| CallError::Request(error.into()))?).await
+        let (mut request, timeout) = self.request()?;
+        if let Some(timeout) = timeout {
+            let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            request.headers_mut().entry(EXPECTED).or_insert(ms.into());
+        }
+        host::send(request, timeout).await
+    }
+}
+
+impl Call<Later> {
+    /// Calls with the same key are delivered one after the other, in the order in which they were accepted.
+    pub fn ordering_key(self, key: &str) -> Self {
+        self.header(ORDER_KEY, key)
+    }
+
+    /// How urgent it is: 0 first, 7 last, 3 by default. Within an ordering key the order comes first.
+    pub fn priority(self, urgency: u8) -> Self {
+        self.header(PRIORITY, format!("u={}", urgency.min(7)))
+    }
+
+    /// Hands it over. When this returns [`Sent::Deferred`], the call is on disk: neither a crash nor a power cut loses
+    /// it.
+    pub async fn send(self) -> Result<Sent, CallError> {
+        let (request, timeout) = self.request()?;
+        Ok(Sent::of(host::send(request, timeout).await?))
     }
 }
 
@@ -179,7 +256,7 @@ impl Call {
 mod tests {
     use super::*;
     use crate::test::{Host, Reply, get};
-    use crate::{IntoResponse, ResponseExt, Result};
+    use crate::{IntoResponse, ResponseExt, Result, StatusCode};
 
     /// Sends a call to an upstream that answers with what it got.
     fn sent(call: impl Fn() -> Call + 'static) -> Reply {

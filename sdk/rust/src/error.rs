@@ -20,8 +20,9 @@ type Cause = Box<dyn StdError + Send + Sync>;
 /// its text reaches the log, never the caller. To answer something else, say it: [`Error::status`] or [`OrStatus`].
 ///
 /// The SDK's own errors know better than 500: a request body that is not the JSON that was asked for is 400, one that
-/// is too large 413, a call whose upstream did not answer in time 504, one that failed otherwise 502. A call that was
-/// not granted stays 500.
+/// is too large 413, a call whose upstream did not answer in time 504, one that the node did not let through (the
+/// breaker is open, too many calls are under way) 503, one that failed otherwise 502. A call that was not granted stays
+/// 500.
 ///
 /// ```
 /// use rimward_sdk::{Error, OrStatus, Request, RequestExt, Result};
@@ -99,14 +100,22 @@ fn blame(error: &(dyn StdError + 'static)) -> (StatusCode, Option<String>) {
     if let Some(error) = error.downcast_ref::<BodyError>() {
         return blame_body(error);
     }
-    match error.downcast_ref::<CallError>() {
-        Some(CallError::Timeout) => (StatusCode::GATEWAY_TIMEOUT, None),
-        Some(CallError::Name(_) | CallError::Request(_) | CallError::Json(_) | CallError::Denied) | None => {
-            (StatusCode::INTERNAL_SERVER_ERROR, None)
+    let status = error.downcast_ref::<CallError>().map_or(StatusCode::INTERNAL_SERVER_ERROR, blame_call);
+    (status, None)
+}
+
+fn blame_call(error: &CallError) -> StatusCode {
+    match error {
+        CallError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+        CallError::CircuitOpen | CallError::TooMany | CallError::NotAccepted(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
         }
-        Some(CallError::Connect(_) | CallError::Broken(_) | CallError::Status(_)) => {
-            (StatusCode::BAD_GATEWAY, None)
-        }
+        CallError::Unreachable(_) | CallError::Broken(_) | CallError::Status(_) => StatusCode::BAD_GATEWAY,
+        CallError::Name(_)
+        | CallError::Request(_)
+        | CallError::Json(_)
+        | CallError::TooLarge { .. }
+        | CallError::Denied => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -219,10 +228,14 @@ mod tests {
         let check = |error: CallError, status: u16| {
             assert_eq!(Error::from(error).status_code(), status);
         };
-        check(CallError::Timeout, 504);
-        check(CallError::Connect("refused".into()), 502);
+        check(CallError::Timeout(call::TimedOut::Answer), 504);
+        check(CallError::CircuitOpen, 503);
+        check(CallError::TooMany, 503);
+        check(CallError::NotAccepted("the outbox is full".into()), 503);
+        check(CallError::Unreachable("refused".into()), 502);
         check(CallError::Broken("reset".into()), 502);
         check(CallError::Status(StatusCode::NOT_FOUND), 502);
+        check(CallError::TooLarge { bytes_max: None }, 500);
         check(CallError::Denied, 500);
         check(CallError::Name("no.name".into()), 500);
     }

@@ -10,6 +10,8 @@
 //! | JSON | [`Json`] |
 //! | errors that become replies | [`Error`], [`OrStatus`] |
 //! | calls to upstreams and to other functions | [`call`] |
+//! | what became of a call: tries, fallback, cache | [`ResponseExt`] |
+//! | calls that wait for their link | [`call::Deferred`] |
 //! | configuration and secrets | [`config`] |
 //! | key-value stores | [`keyvalue`] |
 //! | logging | the feature `logging`, then `rimward_sdk::tracing` |

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::call::CallError;
+use crate::call::{self, CallError, Fallback};
 use crate::json::with_type;
 use crate::{Body, BodyError, Bytes, Error, Response, StatusCode};
 
@@ -89,6 +89,46 @@ pub trait ResponseExt: Sized {
     /// The answer if its status is below 400, else [`CallError::Status`], which becomes a 502 reply.
     fn error_for_status(self) -> Result<Self, CallError>;
 
+    /// How often the upstream was tried for it; 0 where it was not asked at all.
+    ///
+    /// ```
+    /// use rimward_sdk::call::{FallbackReason, upstream};
+    /// use rimward_sdk::{ResponseExt, Result};
+    ///
+    /// async fn label() -> Result<String> {
+    ///     let answer = upstream("vision").get("/label").send().await?;
+    ///     let source = match answer.fallback() {
+    ///         Some(fallback) if fallback.reason == FallbackReason::CircuitOpen => "from here, as the link is down",
+    ///         Some(_) => "from here",
+    ///         None if answer.from_cache() => "kept",
+    ///         None if answer.tries() > 1 => "at last",
+    ///         None => "fresh",
+    ///     };
+    ///     Ok(format!("{} ({source})", answer.text().await?))
+    /// }
+    ///
+    /// // In a test, the upstream of the test says what a node would say.
+    /// use rimward_sdk::test::{Host, get};
+    /// use rimward_sdk::Response;
+    /// let told = async || -> Response {
+    ///     let told = Response::builder().header("rimward-upstream", "fallback=static, reason=circuit-open");
+    ///     told.body("cat".into()).unwrap()
+    /// };
+    /// let reply = Host::new().upstream("vision", told).run(label, get("/"));
+    /// assert_eq!(reply.text(), "cat (from here, as the link is down)");
+    /// ```
+    fn tries(&self) -> u32;
+
+    /// Whether a second try was sent beside a slow one.
+    fn hedged(&self) -> bool;
+
+    /// Whether the node had it already: an answer from the upstream's cache on the node.
+    #[expect(clippy::wrong_self_convention, reason = "it is where the answer is from")]
+    fn from_cache(&self) -> bool;
+
+    /// What answered in the upstream's place, and why; none where the upstream did.
+    fn fallback(&self) -> Option<Fallback>;
+
     /// The whole body, bounded as [`Body::bytes`] is.
     async fn bytes(self) -> Result<Bytes, BodyError>;
 
@@ -106,6 +146,22 @@ impl ResponseExt for Response {
             return Err(CallError::Status(status));
         }
         Ok(self)
+    }
+
+    fn tries(&self) -> u32 {
+        call::tries(self.headers())
+    }
+
+    fn hedged(&self) -> bool {
+        call::is_hedged(self.headers())
+    }
+
+    fn from_cache(&self) -> bool {
+        call::is_from_cache(self.headers())
+    }
+
+    fn fallback(&self) -> Option<Fallback> {
+        call::fallback(self.headers())
     }
 
     async fn bytes(self) -> Result<Bytes, BodyError> {

@@ -39,6 +39,7 @@ use std::thread::{self, Thread};
 use serde::de::DeserializeOwned;
 
 use crate::body::Origin;
+use crate::call::CallError;
 use crate::host::{self, State};
 use crate::{Body, Bytes, Function, HeaderMap, Method, Request, StatusCode};
 
@@ -102,7 +103,42 @@ impl Host {
     /// Grants an upstream, which is an async function of the test.
     #[must_use]
     pub fn upstream<I: 'static>(self, name: &str, answer: impl Function<I> + 'static) -> Self {
-        self.origin(&format!("{name}.upstream.internal"), answer)
+        self.origin(&upstream_authority(name), answer)
+    }
+
+    /// Grants an upstream of which every call fails like this: an open breaker, a time that ran out, a full outbox.
+    ///
+    /// ```
+    /// use rimward_sdk::call::{CallError, TimedOut, upstream};
+    /// use rimward_sdk::test::{Host, get};
+    ///
+    /// let asks = async || upstream("vision").get("/").send().await;
+    /// let host = Host::new().failing_upstream("vision", || CallError::Timeout(TimedOut::Connect));
+    /// assert_eq!(host.run(asks, get("/")).status(), 504);
+    /// ```
+    #[must_use]
+    pub fn failing_upstream(self, name: &str, error: impl Fn() -> CallError + 'static) -> Self {
+        let authority = upstream_authority(name);
+        self.with(|state| state.peers.insert(authority, host::failing(error)))
+    }
+
+    /// Gives an upstream of this host an outbox: calls to it that ask to be deferred are accepted, and wait until
+    /// [`Host::deliver`].
+    #[must_use]
+    pub fn outbox(self, upstream: &str) -> Self {
+        self.with(|state| state.outbox.grant(upstream_authority(upstream)))
+    }
+
+    /// The calls that wait for an upstream, in the order in which they were accepted, as they will be sent.
+    pub fn waiting(&self, upstream: &str) -> Vec<Request<Bytes>> {
+        self.0.outbox.waiting(&upstream_authority(upstream))
+    }
+
+    /// The link is back: offers each waiting call to its upstream once, and says how many were taken. A call that its
+    /// upstream fails (500 and above, 408, 425, 429, or no answer) waits on, and so do those behind it with the same
+    /// ordering key; one that is refused is dead.
+    pub fn deliver(&self) -> usize {
+        self.within(|| block_on(host::deliver(&self.0)))
     }
 
     /// Puts another function of the app beside the one under test: the real one, or one of the test.
@@ -148,6 +184,10 @@ impl Host {
     pub fn log(&self) -> Vec<String> {
         self.0.log.borrow().clone()
     }
+}
+
+fn upstream_authority(name: &str) -> String {
+    format!("{name}.upstream.internal")
 }
 
 /// A reply, received whole.
@@ -224,7 +264,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 mod tests {
     use super::*;
     use crate::keyvalue::Store;
-    use crate::{Response, call};
+    use crate::{Response, Result, call};
 
     #[test]
     fn stores_keep_what_a_test_put_there_between_runs() {
@@ -244,6 +284,110 @@ mod tests {
         }
         let host = Host::new().function("inner", inner);
         assert_eq!(host.run(outer, post("/", "a")).text(), "<a>");
+    }
+
+    /// Defers a call with this body and, where it is not empty, this ordering key.
+    fn defers(body: &'static str, key: &'static str) -> impl AsyncFn() -> Result<String> {
+        async move || {
+            let call = call::upstream("cloud").post("/r").body(body).deferred();
+            let call = if key.is_empty() { call } else { call.ordering_key(key) };
+            Ok(call.send().await?.deferred()?.id().to_owned())
+        }
+    }
+
+    fn status(host: &Host, id: &str) -> Option<call::Status> {
+        host.within(|| block_on(call::Deferred::from_id(id).status()).unwrap())
+    }
+
+    #[test]
+    fn deferred_calls_wait_in_order_and_a_failure_holds_back_its_own_sequence_only() {
+        use std::cell::RefCell;
+        let (seen, is_up) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(false)));
+        let (sees, up) = (seen.clone(), is_up.clone());
+        let cloud = move |request: Request| {
+            let (sees, up) = (sees.clone(), up.clone());
+            async move {
+                let key = request.headers()["idempotency-key"].to_str().unwrap().to_owned();
+                let body = request.into_body().text().await.unwrap();
+                if body.starts_with('a') && !*up.borrow() {
+                    return StatusCode::SERVICE_UNAVAILABLE;
+                }
+                sees.borrow_mut().push(format!("{body} {key}"));
+                StatusCode::CREATED
+            }
+        };
+        let host = Host::new().upstream("cloud", cloud).outbox("cloud");
+        let ids: Vec<String> = [("a1", "a"), ("b1", "b"), ("a2", "a"), ("c1", "")]
+            .map(|(body, key)| host.run(async || defers(body, key)().await, get("/")).text().to_owned())
+            .into();
+        assert_eq!(host.waiting("cloud").len(), 4);
+        assert_eq!(host.waiting("cloud")[0].body(), "a1");
+        assert_eq!(host.deliver(), 2);
+        assert_eq!(*seen.borrow(), ["b1 key-2", "c1 key-4"]);
+        let first = status(&host, &ids[0]).unwrap();
+        assert_eq!((first.state, first.attempts), (call::State::Waiting, 1));
+        assert_eq!(first.reason.unwrap(), "the upstream answered 503 Service Unavailable");
+        assert_eq!(status(&host, &ids[2]).unwrap().attempts, 0, "it has not overtaken the one before it");
+        *is_up.borrow_mut() = true;
+        assert_eq!(host.deliver(), 2);
+        assert_eq!(seen.borrow()[2..], ["a1 key-1", "a2 key-3"]);
+        let last = status(&host, &ids[2]).unwrap();
+        assert_eq!(
+            (last.state, last.answer.unwrap().response.status()),
+            (call::State::Delivered, StatusCode::CREATED)
+        );
+        assert_eq!(host.deliver(), 0);
+    }
+
+    #[test]
+    fn a_deferred_call_may_be_taken_back_while_it_waits_and_is_dead_when_it_is_refused() {
+        let host = Host::new().upstream("cloud", async || StatusCode::UNPROCESSABLE_ENTITY).outbox("cloud");
+        let defer = || host.run(async || defers("x", "")().await, get("/")).text().to_owned();
+        let (first, second) = (defer(), defer());
+        let take_back = || host.within(|| block_on(call::Deferred::from_id(&first).take_back()).unwrap());
+        assert!(take_back());
+        assert!(!take_back());
+        assert_eq!(host.deliver(), 0);
+        assert!(status(&host, &first).is_none());
+        let refused = status(&host, &second).unwrap();
+        assert_eq!(refused.state, call::State::Dead);
+        assert_eq!(refused.reason.unwrap(), "the upstream answered 422 Unprocessable Entity");
+    }
+
+    #[test]
+    fn a_call_with_the_same_idempotency_key_is_the_first_one() {
+        let host = Host::new().upstream("cloud", async || ()).outbox("cloud");
+        let defer = || {
+            let sends = async || -> Result<String> {
+                let call = call::upstream("cloud").post("/r").body("x").deferred().idempotency_key("order-1");
+                Ok(call.send().await?.deferred()?.id().to_owned())
+            };
+            host.run(sends, get("/")).text().to_owned()
+        };
+        assert_eq!(defer(), defer());
+        assert_eq!(host.deliver(), 1);
+    }
+
+    #[test]
+    fn without_an_outbox_a_deferred_call_is_answered_at_once() {
+        let host = Host::new().upstream("cloud", async || "now");
+        let sends = async || match call::upstream("cloud").get("/").deferred().send().await.unwrap() {
+            call::Sent::Answered(answer) => answer,
+            call::Sent::Deferred(_) => panic!("there is no outbox"),
+        };
+        assert_eq!(host.run(sends, get("/")).text(), "now");
+        let insists = async || defers("x", "")().await;
+        assert_eq!(host.run(insists, get("/")).status(), 503);
+    }
+
+    #[test]
+    fn a_failing_upstream_leaves_its_calls_waiting() {
+        let host = Host::new().failing_upstream("cloud", || CallError::CircuitOpen).outbox("cloud");
+        let id = host.run(async || defers("x", "")().await, get("/")).text().to_owned();
+        assert_eq!(host.deliver(), 0);
+        let waits = status(&host, &id).unwrap();
+        assert_eq!((waits.state, waits.attempts), (call::State::Waiting, 0));
+        assert_eq!(waits.reason.unwrap(), "the circuit breaker is open");
     }
 
     #[test]

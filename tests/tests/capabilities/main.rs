@@ -10,5 +10,6 @@ mod functions;
 mod keyvalue;
 mod logs;
 mod outbox;
+mod sdk;
 mod support;
 mod upstreams;

@@ -13,7 +13,8 @@ pub fn from_upstream(error: Upstream) -> Error {
         Upstream::Dns(error) => Error::DnsError { rcode: error.code().map(rcode_name), info_code: None },
         Upstream::DestinationNotFound => Error::DestinationNotFound,
         Upstream::DestinationProhibited(_) => Error::DestinationIpProhibited,
-        Upstream::DestinationUnavailable(_) => Error::DestinationUnavailable,
+        // `destination-unavailable` is left for what was not even tried, so that a function can tell the two apart.
+        Upstream::DestinationUnavailable(_) => Error::DestinationIpUnroutable,
         Upstream::LoopDetected => Error::LoopDetected,
         Upstream::ConnectionRefused => Error::ConnectionRefused,
         Upstream::ConnectionTimeout => Error::ConnectionTimeout,

@@ -2,6 +2,7 @@
 //! of the test. [`State::enter`] makes it the current thread's while a closure runs, so that tests run beside each other.
 //! It behaves as the node does where a function can tell; time, limits and durability it has not.
 
+mod outbox;
 mod store;
 
 use std::cell::RefCell;
@@ -9,20 +10,22 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
+pub(crate) use outbox::{Outbox, deliver};
 pub(crate) use store::{Bucket, Cas, Store};
 
 use crate::body::Origin;
 use crate::call::CallError;
 use crate::config::ConfigError;
 use crate::keyvalue::StoreError;
-use crate::{Function, Request, Response};
+use crate::{Bytes, Function, Request, Response, StatusCode};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<State>>> = const { RefCell::new(None) };
 }
 
-type Answer = Pin<Box<dyn Future<Output = Response>>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response, CallError>>>>;
 type Peer = Rc<dyn Fn(Request) -> Answer>;
 
 /// What a test has described, and what its functions have done to it.
@@ -32,6 +35,7 @@ pub(crate) struct State {
     pub(crate) stores: BTreeMap<String, Rc<RefCell<Store>>>,
     /// By authority, as it stands in the URI of a call.
     pub(crate) peers: BTreeMap<String, Peer>,
+    pub(crate) outbox: Outbox,
     pub(crate) log: RefCell<Vec<String>>,
 }
 
@@ -60,8 +64,13 @@ pub(crate) fn peer<Input: 'static>(function: impl Function<Input> + 'static) -> 
     let function = Rc::new(function);
     Rc::new(move |request| {
         let function = function.clone();
-        Box::pin(async move { function.call(request).await })
+        Box::pin(async move { Ok(function.call(request).await) })
     })
+}
+
+/// One that never answers.
+pub(crate) fn failing(error: impl Fn() -> CallError + 'static) -> Peer {
+    Rc::new(move |_| Box::pin(std::future::ready(Err(error()))))
 }
 
 fn current() -> Rc<State> {
@@ -78,14 +87,35 @@ pub(crate) fn config_all() -> Result<Vec<(String, String)>, ConfigError> {
     Ok(current().config.clone().into_iter().collect())
 }
 
-/// A body that crosses between functions belongs, for its reader, to the other side.
-pub(crate) async fn send(request: Request) -> Result<Response, CallError> {
+/// A body that crosses between functions belongs, for its reader, to the other side. Nothing here takes time, so that no
+/// call is given up.
+pub(crate) async fn send(request: Request, _timeout: Option<Duration>) -> Result<Response, CallError> {
+    let state = current();
     let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-    let Some(peer) = current().peers.get(&authority).cloned() else {
+    if authority == "outbox.internal" && state.outbox.is_granted() {
+        return Ok(state.outbox.status(&request));
+    }
+    let Some(peer) = state.peers.get(&authority).cloned() else {
         return Err(CallError::Denied);
     };
+    if state.outbox.takes(&authority, request.headers()) {
+        return Ok(state.outbox.accept(authority, request).await);
+    }
     let request = request.map(|body| body.arriving_from(Origin::Caller));
-    Ok(peer(request).await.map(|body| body.arriving_from(Origin::Upstream)))
+    Ok(peer(request).await?.map(|body| body.arriving_from(Origin::Upstream)))
+}
+
+/// An answer, received whole. One that breaks off counts as a failure of whoever made it.
+async fn body_of(answer: Response) -> Response<Bytes> {
+    let (head, body) = answer.into_parts();
+    match body.bytes_up_to(usize::MAX).await {
+        Ok(body) => Response::from_parts(head, body),
+        Err(error) => {
+            let mut broken = Response::new(error.to_string().into());
+            *broken.status_mut() = StatusCode::BAD_GATEWAY;
+            broken
+        }
+    }
 }
 
 fn store(name: &str) -> Result<Rc<RefCell<Store>>, StoreError> {

@@ -1,8 +1,15 @@
 //! Sends a call. The request's body is written by a task beside it, so that an answer that comes before the body has
-//! been sent is not waited for, and neither side can block the other.
+//! been sent is not waited for, and neither side can block the other. A call that was given a time is dropped when a
+//! clock of the host says that it is up.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
+use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
     ErrorCode, FutureIncomingResponse, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest,
@@ -13,12 +20,34 @@ use super::executor::{ready, spawn};
 use super::headers::{from_fields, to_fields};
 use super::incoming::{answer_body, name};
 use super::{outgoing, report};
-use crate::call::CallError;
+use crate::call::{CallError, TimedOut};
 use crate::error::line;
 use crate::{Body, Method, Request, Response, StatusCode, Uri, header};
 
 /// Dropping the future gives the call up.
-pub(crate) async fn send(request: Request) -> Result<Response, CallError> {
+pub(crate) async fn send(request: Request, timeout: Option<Duration>) -> Result<Response, CallError> {
+    match timeout {
+        Some(timeout) => within(timeout, exchange(request)).await,
+        None => exchange(request).await,
+    }
+}
+
+/// The clock is asked second: an answer that is there is not given up.
+async fn within<T>(
+    timeout: Duration,
+    exchange: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    let mut exchange = pin!(exchange);
+    let mut time_up = pin!(ready(subscribe_duration(ns)));
+    std::future::poll_fn(|context| match exchange.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => time_up.as_mut().poll(context).map(|()| Err(CallError::Timeout(TimedOut::Given))),
+    })
+    .await
+}
+
+async fn exchange(request: Request) -> Result<Response, CallError> {
     let (mut parts, body) = request.into_parts();
     if let Some(bytes @ 1..) = body.length() {
         parts.headers.entry(header::CONTENT_LENGTH).or_insert(bytes.into());
@@ -94,20 +123,27 @@ fn failure(code: ErrorCode) -> CallError {
     use ErrorCode as Code;
     match code {
         Code::HttpRequestDenied | Code::DestinationIpProhibited => CallError::Denied,
-        Code::DnsTimeout
-        | Code::ConnectionTimeout
-        | Code::ConnectionReadTimeout
-        | Code::ConnectionWriteTimeout
-        | Code::HttpResponseTimeout => CallError::Timeout,
+        // What a proxy says of a destination that it has not even tried (RFC 9209, section 2.3.5).
+        Code::DestinationUnavailable => CallError::CircuitOpen,
+        Code::ConnectionLimitReached => CallError::TooMany,
+        Code::DnsTimeout => CallError::Timeout(TimedOut::Lookup),
+        Code::ConnectionTimeout => CallError::Timeout(TimedOut::Connect),
+        Code::HttpResponseTimeout => CallError::Timeout(TimedOut::Answer),
+        Code::ConnectionReadTimeout | Code::ConnectionWriteTimeout => CallError::Timeout(TimedOut::Transfer),
+        Code::HttpRequestBodySize(bytes_max) => CallError::TooLarge { bytes_max },
+        Code::HttpRequestUriTooLong
+        | Code::HttpRequestHeaderSize(_)
+        | Code::HttpRequestHeaderSectionSize(_)
+        | Code::HttpRequestTrailerSize(_)
+        | Code::HttpRequestTrailerSectionSize(_) => CallError::TooLarge { bytes_max: None },
         Code::DnsError(_)
         | Code::DestinationNotFound
-        | Code::DestinationUnavailable
         | Code::DestinationIpUnroutable
         | Code::ConnectionRefused
-        | Code::ConnectionLimitReached
         | Code::TlsProtocolError
         | Code::TlsCertificateError
-        | Code::TlsAlertReceived(_) => CallError::Connect(name(&code)),
+        | Code::TlsAlertReceived(_) => CallError::Unreachable(name(&code)),
+        Code::InternalError(Some(why)) => CallError::NotAccepted(why),
         other => CallError::Broken(name(&other)),
     }
 }
