@@ -19,6 +19,7 @@ pub use identity::Identity;
 pub use resource::{
     Addresses, App, Breaker, BreakerChange, BreakerState, CallState, DeferredCall, DeferredCalls, Done,
     Drain, DrainState, Endpoint, FaultRule, Faults, ForcedBreaker, Function, Functions, LastReload, Latency,
-    NewFaults, NodeState, Outbox, Outboxes, Problem, Reload, Restart, Status, Upstream, Upstreams,
+    NewFaults, NodeState, Outbox, Outboxes, Problem, Reload, Restart, Status, Upstream, UpstreamCache,
+    Upstreams,
 };
 pub use server::{ServeError, Server, serve};

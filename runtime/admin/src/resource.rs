@@ -7,7 +7,8 @@ mod upstream;
 pub use fault::{FaultRule, Faults, NewFaults};
 pub use outbox::{CallState, DeferredCall, DeferredCalls, Done, Outbox, Outboxes};
 pub use upstream::{
-    Breaker, BreakerChange, BreakerState, Endpoint, ForcedBreaker, Latency, Upstream, Upstreams,
+    Breaker, BreakerChange, BreakerState, Endpoint, ForcedBreaker, Latency, Upstream, UpstreamCache,
+    Upstreams,
 };
 
 use serde::{Deserialize, Serialize};

@@ -49,9 +49,9 @@ pub use read::ReadError;
 pub use route::{Methods, RouteError, RoutePattern, Segment};
 pub use table::{Conflict, Lookup, Params, RouteTable};
 pub use upstream::{
-    Auth, Aws, Backoff, BackoffError, Balance, Bulkhead, CircuitBreaker, ClientAuth, ClientCertificate,
-    Deferred, Endpoint, Fallback, Health, Hedge, HedgeAfter, OAuth, Outbox, OutboxOrder, Percent,
-    PercentError, ReplyStatus, Retry, RetryOn, RetryOnError, Timeouts, Upstream, UpstreamTimeouts,
+    Auth, Aws, Backoff, BackoffError, Balance, Bulkhead, Cache, CircuitBreaker, ClientAuth,
+    ClientCertificate, Deferred, Endpoint, Fallback, Health, Hedge, HedgeAfter, OAuth, Outbox, OutboxOrder,
+    Percent, PercentError, ReplyStatus, Retry, RetryOn, RetryOnError, Timeouts, Upstream, UpstreamTimeouts,
     WhenDamaged, WhenFull,
 };
 pub use url::{BaseUrl, BaseUrlError};

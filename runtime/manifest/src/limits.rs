@@ -75,6 +75,12 @@ pub const HALF_OPEN_CALLS_MAX: u32 = 1000;
 pub const BREAKER_OPEN: crate::Duration = crate::Duration::constant(Duration::from_secs(5));
 /// Calls to one upstream at a time: as many connections as a tenant's client opens.
 pub const BULKHEAD_CONCURRENT: NonZeroU32 = NonZeroU32::new(256).expect("it is not zero");
+/// Answers of one upstream that are kept, in bytes: thousands of small ones, and little of a small machine's memory.
+pub const CACHE_BYTES: u64 = 16 * MIB;
+/// The largest body of one of them.
+pub const CACHE_BODY_BYTES: u64 = MIB;
+/// What the caches of all apps of a node may take together: a quarter of the smallest machine's memory.
+pub const CACHES_BYTES: u64 = 128 * MIB;
 /// Faults of one rule: there are fewer kinds.
 pub const FAULTS_MAX: usize = 16;
 /// Rules of faults that a node has at a time.

@@ -293,6 +293,8 @@ pub struct NodeLimits {
     pub queue_wait: Duration,
     /// Memory of all instances; a part of the machine's by default.
     pub memory: Option<Bytes>,
+    /// What the caches of upstreams' answers may take, as all apps declare them.
+    pub caches: Bytes,
     /// Open client connections.
     pub connections: NonZeroU32,
     /// Open client connections from one address, or one IPv6 network of 64 bits; a quarter of `connections` by default,
@@ -434,6 +436,7 @@ impl Default for NodeLimits {
             memory: None,
             connections: NonZeroU32::new(limits::NODE_CONNECTIONS).expect("the default is not zero"),
             connections_per_address: None,
+            caches: Bytes::new(limits::CACHES_BYTES).expect("the default is not zero"),
             half_closed: Duration::constant(limits::NODE_HALF_CLOSED),
             request_min_rate: limits::NODE_REQUEST_MIN_RATE,
         }

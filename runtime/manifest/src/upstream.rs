@@ -6,6 +6,7 @@
 mod auth;
 mod breaker;
 mod bulkhead;
+mod cache;
 mod endpoints;
 mod fallback;
 mod hedge;
@@ -32,6 +33,7 @@ use crate::url::BaseUrl;
 pub use auth::{Auth, Aws, ClientAuth, OAuth};
 pub use breaker::CircuitBreaker;
 pub use bulkhead::Bulkhead;
+pub use cache::Cache;
 pub use endpoints::{Balance, Endpoint, Health};
 pub use fallback::{Fallback, ReplyStatus};
 pub use hedge::{Hedge, HedgeAfter};
@@ -76,6 +78,8 @@ pub struct Upstream {
     pub bulkhead: Bulkhead,
     /// When a second try is sent beside a slow one; never where it is absent.
     pub hedge: Option<Hedge>,
+    /// Which of its answers are kept; none where it is absent.
+    pub cache: Option<Cache>,
     /// What answers in its place when it does not.
     pub fallback: Option<Fallback>,
     /// How deferred calls are kept until they are delivered; none is where it is absent.
@@ -175,14 +179,23 @@ impl Upstream {
             circuit_breaker: table.table("circuit-breaker", CircuitBreaker::read).unwrap_or_default(),
             bulkhead: table.table("bulkhead", Bulkhead::read).unwrap_or_default(),
             hedge: table.table("hedge", Hedge::read),
+            cache: table.table("cache", Cache::read),
             fallback: table.table("fallback", |table| Fallback::read(table, functions)),
             outbox: table.table("outbox", |table| Outbox::read(table, functions)),
             deferred: table.optional("deferred").unwrap_or_default(),
             url: url?,
         };
+        if let Some(auth) = &upstream.auth {
+            auth.check_headers(&upstream.headers, table);
+        }
         if upstream.deferred == Deferred::Always && upstream.outbox.is_none() {
             let message = "calls are deferred, and there is no outbox".to_owned();
             table.problem_at("deferred", message, "declare where they wait: `outbox = {}` has the defaults");
+        }
+        let cached = upstream.fallback.as_ref().and_then(|fallback| fallback.cached);
+        if cached.is_some() && upstream.cache.is_none() {
+            let message = "the fallback is a kept answer, and none are kept".to_owned();
+            table.problem_at("fallback", message, "declare that they are: `cache = {}` has the defaults");
         }
         Some(upstream)
     }

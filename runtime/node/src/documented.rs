@@ -4,7 +4,7 @@
 use crate::FunctionId;
 use crate::admission::{Admission, Room};
 use crate::failure::CODES;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RefusedFor};
 use crate::tenants::TenantShare;
 use crate::upstreams::{KnownUpstream, UpstreamId};
 use rimward_engine::Budget;
@@ -78,9 +78,11 @@ fn metrics() -> String {
     offences.count(rimward_capability::Offence::Cpu);
     function.offended(&offences);
     metrics.refused(CODES[0].code);
+    metrics.connection_refused(RefusedFor::Malformed);
     let memory = Budget::new(1);
     metrics.tenant(&name("t"), &TenantShare::new(&Quota::default(), &memory));
     metrics.memory(&memory);
+    let policy = Policy { cache: Some(Default::default()), ..Policy::default() };
     let upstream = UpstreamId { tenant: name("t"), app: name("a"), upstream: name("u") };
     metrics.outbox(&upstream, &Default::default(), false);
     metrics.upstream(&KnownUpstream {
@@ -88,7 +90,7 @@ fn metrics() -> String {
         app: upstream.app,
         name: upstream.upstream,
         url: String::new(),
-        state: Arc::new(State::unwatched(Policy::default())),
+        state: Arc::new(State::unwatched(policy)),
         tally: Arc::default(),
     });
     let room = Room { permits: 1, queue_max: 1, wait: Duration::ZERO, tenants: 1 };

@@ -20,7 +20,7 @@ use crate::upstreams::Unwatched;
 use rimward_bundle::{Bundle, Component};
 use rimward_capability::{Clocks, Function, Grants, config, http, keyvalue, logging};
 use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, precompiled_key};
-use rimward_manifest::{App, Bind, FunctionLimits, HostName, Name, RouteTable, StoreKind, Tenant};
+use rimward_manifest::{App, Bind, Cache, FunctionLimits, HostName, Name, RouteTable, StoreKind, Tenant};
 use rimward_store::{Durability, StoreId, Stores};
 use rimward_upstream::{Egress, HostPattern, Upstream};
 use std::collections::{BTreeMap, BTreeSet};
@@ -386,6 +386,15 @@ pub(crate) fn swap(
     let mut table = RouteTable::default();
     for ((tenant, app), placed) in others.chain(this) {
         insert_routes(&settings.tenants[tenant], &mut table, tenant, app, placed)?;
+    }
+    let declared = next.values().flat_map(|placed| placed.app.upstreams.values());
+    let caches = declared
+        .filter_map(|upstream| upstream.cache.as_ref())
+        .map(Cache::total)
+        .fold(0, u64::saturating_add);
+    let most = settings.file.limits.caches.get();
+    if caches > most {
+        return Err(InstallError::Caches { caches, most });
     }
     let mut apps = node.apps();
     node.replace_routes(Routes::new(table));

@@ -118,6 +118,8 @@ pub struct Tally {
     hedges_won: AtomicU64,
     fallbacks: AtomicU64,
     injected: AtomicU64,
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
 }
 
 const OUTCOMES: [(Outcome, &str); 5] = [
@@ -154,6 +156,8 @@ impl Tally {
             Event::HedgeWon => one(&self.hedges_won),
             Event::FellBack { .. } => one(&self.fallbacks),
             Event::Injected => one(&self.injected),
+            Event::Cache(status) if status.is_hit() => one(&self.cache_hits),
+            Event::Cache(_) => one(&self.cache_misses),
             _ => {}
         }
     }
@@ -191,6 +195,11 @@ impl Tally {
     /// Tries that met a fault which was put there on purpose.
     pub fn injected(&self) -> u64 {
         self.injected.load(Relaxed)
+    }
+
+    /// Calls that the cache answered, and those that it did not; none where there is no cache.
+    pub fn cache(&self) -> (u64, u64) {
+        (self.cache_hits.load(Relaxed), self.cache_misses.load(Relaxed))
     }
 
     /// Those that answered first.

@@ -6,7 +6,9 @@
 //! cancels the tries in flight and gives everything back.
 
 use crate::bulkhead::Place;
+use crate::cache::{self, Cache, Looked};
 use crate::deadline::{self, Time};
+use crate::endpoints::Change;
 use crate::replay::Replay;
 use crate::state::State;
 use crate::told::Told;
@@ -55,15 +57,11 @@ pub async fn call<T: Transport>(
     request: Request<Body>,
     terms: Terms,
 ) -> Result<Answer, Error> {
-    let time = Time::start(terms);
-    let mut replay = Replay::new(request, is_repeated(upstream));
-    let mut told = Told::default();
-    let mut response = tried(transport, upstream, time, &mut replay, &mut told).await?;
-    told.mark(response.headers_mut());
-    Ok(Answer { response, told })
+    answered(transport, upstream, request, terms, None).await
 }
 
-/// The same, and where the upstream does not answer, its [`fallback`] does, if it has one.
+/// The same for a caller who waits for the answer: it may come from the [`cache`], and where the upstream does
+/// not answer, its [`fallback`] does, if it has one.
 ///
 /// # Errors
 /// Those of [`call`], where nothing else answers.
@@ -74,26 +72,73 @@ pub async fn call_or_fall_back<T: Transport>(
     terms: Terms,
     functions: &dyn fallback::Functions,
 ) -> Result<Answer, Error> {
-    let Some(fallback) = &upstream.state().policy().fallback else {
-        return call(transport, upstream, request, terms).await;
-    };
+    answered(transport, upstream, request, terms, Some(functions)).await
+}
+
+async fn answered<T: Transport>(
+    transport: &T,
+    upstream: &Upstream,
+    mut request: Request<Body>,
+    terms: Terms,
+    functions: Option<&dyn fallback::Functions>,
+) -> Result<Answer, Error> {
+    let state = upstream.state();
     let time = Time::start(terms);
-    let mut replay = Replay::new(request, is_repeated(upstream) || fallback.needs_request());
     let mut told = Told::default();
-    let result = tried(transport, upstream, time, &mut replay, &mut told).await;
-    let mut response = match fallback::reason(&result) {
-        None => result?,
-        Some(reason) => match fallback.answer(reason, &mut replay, functions).await {
-            None => result?,
-            Some((kind, response)) => {
-                upstream.state().watch().hear(Event::FellBack { kind, reason });
-                told.fallback = Some((kind, reason));
-                response
-            }
-        },
+    // Whoever does not wait wants the upstream itself; what it changes there is noted all the same.
+    let cache = state.cache().filter(|_| functions.is_some() || !request.method().is_safe());
+    let asking = match cache.map(|cache| (cache, look(cache, upstream, &mut request, time.start))) {
+        None => None,
+        Some((cache, Looked::Ask(asking))) => Some((cache, asking)),
+        Some((_, Looked::Here(response, status))) => {
+            told.cache = Some(status);
+            return Ok(told_of(response, told, state));
+        }
     };
+    let fallback = state.policy().fallback.as_ref().filter(|_| functions.is_some());
+    let is_kept = is_repeated(upstream) || fallback.is_some_and(fallback::Policy::needs_request);
+    let mut replay = Replay::new(request, is_kept);
+    let result = tried(transport, upstream, time, &mut replay, &mut told).await;
+    if let Some((_, asking)) = &asking {
+        told.cache = Some(cache::Status::Asked { fwd: asking.fwd, answered: None, is_stored: false });
+        asking.undo(replay.headers_mut());
+    }
+    let Some(reason) = fallback::reason(&result) else {
+        let mut response = result?;
+        if let Some((cache, asking)) = &asking {
+            let (kept, status) = cache.kept(asking, replay.head(), response);
+            (response, told.cache) = (kept, Some(status));
+        }
+        return Ok(told_of(response, told, state));
+    };
+    let extended = fallback.and_then(|fallback| fallback.cached);
+    let stale = asking.as_ref().and_then(|(cache, asking)| cache.instead(asking, extended));
+    let instead = match (stale, fallback, functions) {
+        (Some(response), _, _) => {
+            told.cache = Some(cache::Status::Stale);
+            Some((fallback::Kind::Cached, response))
+        }
+        (None, Some(fallback), Some(functions)) => fallback.answer(reason, &mut replay, functions).await,
+        (None, _, _) => None,
+    };
+    let Some((kind, response)) = instead else { return Ok(told_of(result?, told, state)) };
+    state.watch().hear(Event::FellBack { kind, reason });
+    told.fallback = Some((kind, reason));
+    Ok(told_of(response, told, state))
+}
+
+fn look(cache: &Cache, upstream: &Upstream, request: &mut Request<Body>, now: Instant) -> Looked {
+    let below = upstream.relative(request.uri());
+    cache.look(request, &below, now)
+}
+
+/// The answer, with what became of the call in its headers.
+fn told_of(mut response: Response<Body>, told: Told, state: &State) -> Answer {
+    if let Some(status) = told.cache {
+        state.watch().hear(Event::Cache(status));
+    }
     told.mark(response.headers_mut());
-    Ok(Answer { response, told })
+    Answer { response, told }
 }
 
 fn is_repeated(upstream: &Upstream) -> bool {
@@ -146,6 +191,9 @@ impl<T: Transport> Course<'_, T> {
         let mut now = self.time.start;
         loop {
             let result = self.one_try(replay, now).await;
+            if matches!(result, Err(Error::CircuitOpen | Error::Credentials(_))) {
+                self.told.tries = self.told.tries.saturating_sub(1); //             it did not come to a try
+            }
             let outcome = retry::outcome(&result);
             if outcome == Outcome::Answered {
                 self.state.retries().put_in();
@@ -280,6 +328,10 @@ async fn send<T: Transport>(
     let picked = state.endpoints().pick(avoid, state.random(), now);
     let endpoint = picked.index();
     last.store(endpoint, Relaxed);
+    for index in picked.returned() {
+        let url = state.endpoints().url(index);
+        state.watch().hear(Event::Endpoint { index, url, change: Change::Returned });
+    }
     if upstream.credentials().auth.is_some() && state.breaker().would_admit(now) {
         request = authorized(transport, upstream, endpoint, request, time).await?;
         now = Instant::now();

@@ -146,29 +146,30 @@ impl Endpoints {
         self.places.len().max(1)
     }
 
-    /// The place for one try; another one than `avoid` where there is another that is well.
+    /// The place for one try; another one than `avoid` where there is another that is well, be it farther away.
     #[must_use]
     pub fn pick(&self, avoid: Option<usize>, random: &Random, now: Instant) -> Picked<'_> {
         if self.places.len() < 2 {
-            return Picked { endpoints: self, index: 0, is_counted: false };
+            return Picked { endpoints: self, index: 0, is_counted: false, returned: 0 };
         }
-        let usable = self.usable(now);
-        let others = avoid.map_or(usable, |avoid| usable & !(1 << avoid));
-        let index = self.choose(if others == 0 { usable } else { others }, random, now);
+        let returned = self.take_back(now);
+        let index = self.choose(self.usable(avoid), random, now);
         self.places[index].enter();
-        Picked { endpoints: self, index, is_counted: true }
+        Picked { endpoints: self, index, is_counted: true, returned }
     }
 
-    /// Who is well and near, as bits; whoever there is, where too few are.
-    fn usable(&self, now: Instant) -> u64 {
+    /// Who is well and near, as bits, without the place to avoid; whoever there is, where too few are.
+    fn usable(&self, avoid: Option<usize>) -> u64 {
         let all = self.all();
-        self.take_back(now);
+        let other = avoid.map_or(all, |avoid| all & !(1 << avoid));
         let well = all & !self.ejected.load(Relaxed) & !self.unhealthy.load(Relaxed);
-        if f64::from(well.count_ones()) < self.policy.panic_share * f64::from(all.count_ones()) || well == 0 {
-            return all;
-        }
+        let is_panic = f64::from(well.count_ones()) < self.policy.panic_share * f64::from(all.count_ones());
+        let well = if is_panic || well == 0 { all } else { well };
         let near = well & self.own_zone;
-        if near.count_ones() * 2 >= self.own_zone.count_ones().max(1) { near } else { well }
+        let is_near_enough = !is_panic && near.count_ones() * 2 >= self.own_zone.count_ones().max(1);
+        let nearest = if is_near_enough { near } else { well };
+        let choices = [nearest & other, well & other, nearest];
+        choices.into_iter().find(|&places| places != 0).unwrap_or(all)
     }
 
     fn all(&self) -> u64 {
@@ -202,15 +203,16 @@ impl Endpoints {
         last
     }
 
-    /// Ends the ejections whose time is up.
-    fn take_back(&self, now: Instant) {
-        let ejected = self.ejected.load(Relaxed);
+    /// Ends the ejections whose time is up. Returns whose, each to one caller only.
+    fn take_back(&self, now: Instant) -> u64 {
+        let over = self.over(self.ejected.load(Relaxed), now);
+        if over == 0 { 0 } else { self.ejected.fetch_and(!over, Relaxed) & over }
+    }
+
+    /// Those of `ejected` whose time is up.
+    fn over(&self, ejected: u64, now: Instant) -> u64 {
         let at = self.since_start(now);
-        let over =
-            bits(ejected).filter(|&place| self.places[place].is_over(at)).fold(0, |mask, at| mask | 1 << at);
-        if over != 0 {
-            self.ejected.fetch_and(!over, Relaxed);
-        }
+        bits(ejected).filter(|&place| self.places[place].is_over(at)).fold(0, |mask, at| mask | 1 << at)
     }
 
     fn since_start(&self, now: Instant) -> Duration {
@@ -219,13 +221,14 @@ impl Endpoints {
 
     /// Takes a place out, if as many are in as have to be. Returns for how long.
     fn eject(&self, index: usize, now: Instant) -> Option<Duration> {
-        self.take_back(now);
         let most = (self.policy.ejected_share * self.places.len() as f64).max(1.0) as u32;
         let bit = 1 << index;
+        let over = self.over(self.ejected.load(Relaxed), now);
         let room = |ejected: u64| {
-            let is_one_more = ejected & bit == 0 && ejected.count_ones() < most;
-            is_one_more.then_some(ejected | bit)
+            let out = ejected & !over;
+            (out & bit == 0 && out.count_ones() < most).then_some(ejected | bit)
         };
+        room(self.ejected.load(Relaxed))?;
         let at = self.since_start(now);
         // Its time is set before it is out, so that nobody takes it back at once.
         let lasts = self.places[index].next_ejection(at, &self.policy)?;
@@ -250,8 +253,8 @@ impl Endpoints {
     /// All places as they are now; none where the upstream has only its own URL.
     #[must_use]
     pub fn seen(&self, now: Instant) -> Vec<Seen> {
-        self.take_back(now);
         let (ejected, unhealthy) = (self.ejected.load(Relaxed), self.unhealthy.load(Relaxed));
+        let ejected = ejected & !self.over(ejected, now);
         let each = self.places.iter().zip(&self.policy.places).enumerate();
         each.map(|(at, (place, declared))| Seen {
             url: declared.url.clone(),
@@ -278,6 +281,7 @@ pub struct Picked<'a> {
     endpoints: &'a Endpoints,
     index: usize,
     is_counted: bool,
+    returned: u64,
 }
 
 impl Picked<'_> {
@@ -285,6 +289,11 @@ impl Picked<'_> {
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// Places whose ejection was found to be over when this one was picked.
+    pub(crate) fn returned(&self) -> impl Iterator<Item = usize> {
+        bits(self.returned)
     }
 
     /// The try ended. Returns what changed about the place.

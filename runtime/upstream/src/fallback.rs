@@ -1,6 +1,6 @@
 //! What answers in an upstream's place when it does not: another function of the app, or a fixed reply.
 //!
-//! Steps are taken in that order; the first that answers, answers. It applies when the upstream could not be asked (the
+//! A kept answer comes first, where there is a cache, then the function, then the fixed reply. It applies when the upstream could not be asked (the
 //! breaker is open, there is no place, no time), and when it failed for good after its retries. It never applies
 //! to what the caller did wrong, nor to an answer that is no failure. The caller always learns that it got one
 //! ([`Told`](crate::Told)); the `Warning` header, which used to say so, is obsolete (RFC 9111, section 5.5).
@@ -14,10 +14,13 @@ use http_body_util::{BodyExt as _, Full};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// See the file's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
+    /// How long past its time a kept answer is still better than none; it is asked for first.
+    pub cached: Option<Duration>,
     /// The function that is asked.
     pub function: Option<Arc<str>>,
     /// The reply that is always there.
@@ -42,6 +45,8 @@ pub enum Kind {
     Function,
     /// The fixed reply.
     Static,
+    /// An answer that was kept, past its time.
+    Cached,
 }
 
 /// Why the upstream did not.
@@ -79,6 +84,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Function => "function",
             Self::Static => "static",
+            Self::Cached => "cached",
         })
     }
 }
@@ -104,6 +110,8 @@ pub(crate) fn reason(result: &Result<Response<Body>, Error>) -> Option<Reason> {
         Err(Error::BulkheadFull) => Some(Reason::BulkheadFull),
         Err(Error::Deadline) => Some(Reason::Deadline),
         Err(Error::Credentials(_)) => Some(Reason::Credentials),
+        // Of no upstream's making, and nothing that the caller could have done otherwise.
+        Err(Error::IdleClosed(_) | Error::ConnectionLimit) => Some(Reason::Error),
         _ => match retry::outcome(result) {
             Outcome::Answered | Outcome::Void => None,
             Outcome::TimedOut => Some(Reason::Timeout),
@@ -173,6 +181,11 @@ mod tests {
         check(Err(Error::BulkheadFull), Some(Reason::BulkheadFull));
         check(Err(Error::Deadline), Some(Reason::Deadline));
         check(Err(Error::FirstByteTimeout), Some(Reason::Timeout));
+        check(
+            Err(Error::IdleClosed(std::sync::Arc::new(std::io::Error::other("it ended")))),
+            Some(Reason::Error),
+        );
+        check(Err(Error::ConnectionLimit), Some(Reason::Error));
         check(Err(Error::ConnectionRefused), Some(Reason::Error));
         let unknown = Arc::new(std::io::Error::other("no token"));
         check(Err(Error::Credentials(unknown)), Some(Reason::Credentials));

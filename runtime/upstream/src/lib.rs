@@ -16,6 +16,7 @@ pub mod auth;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod cache;
 mod call;
 mod client;
 mod connection;

@@ -136,6 +136,16 @@ pub const HOSTS_MAX: usize = 4096;
 pub const SETUP_CHECK: Duration = Duration::from_secs(5);
 /// For how long it is remembered that one family of addresses did not work (RFC 8305, section 6: about ten minutes).
 pub const FAMILY_MEMORY: Duration = Duration::from_secs(600);
+/// Answers of one upstream that are kept, in bytes: thousands of small ones, and little of a small machine's memory.
+pub const CACHE_BYTES: u64 = 16 << 20;
+/// The largest body of one of them.
+pub const CACHE_BODY_BYTES: usize = 1 << 20;
+/// What one of them takes besides its head and body, about.
+pub const CACHE_ENTRY_OVERHEAD: usize = 512;
+/// What one of them takes altogether, for the size of the index.
+pub const CACHE_ENTRY_USUAL: u64 = 4 << 10;
+/// Answers under one URI, for requests with different headers.
+pub const CACHE_VARIANTS_MAX: usize = 8;
 /// Tries for one access token.
 pub const TOKEN_TRIES: u32 = 3;
 /// The longest pause between two of them.

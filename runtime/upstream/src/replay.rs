@@ -87,6 +87,10 @@ impl Replay {
         &self.head
     }
 
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.head.headers
+    }
+
     /// Whether the request can be sent (once more).
     pub(crate) fn is_possible(&self) -> bool {
         match &self.body {

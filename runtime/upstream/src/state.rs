@@ -3,9 +3,10 @@
 //! It outlives revisions: [`State::following`] keeps each part whose policy stayed as it was, so that an update of an app
 //! does not forget that a service is down. Everything in it is atomic.
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Forced};
 use crate::budget::Budget;
 use crate::bulkhead::Bulkhead;
+use crate::cache::{self, Cache};
 use crate::endpoints::{self, Endpoints};
 use crate::fault::Faults;
 use crate::latency::Latency;
@@ -13,6 +14,7 @@ use crate::random::Random;
 use crate::watch::{Unwatched, Watch};
 use crate::{breaker, bulkhead, fallback, hedge, retry};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// How calls to an upstream are made. The default is what holds where nothing is declared.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +27,8 @@ pub struct Policy {
     pub bulkhead: bulkhead::Policy,
     /// A second try beside a slow one; `None`: never.
     pub hedge: Option<hedge::Policy>,
+    /// Which answers are kept; `None`: none.
+    pub cache: Option<cache::Policy>,
     /// What answers in its place when it does not.
     pub fallback: Option<fallback::Policy>,
     /// The upstream's places, where it has several.
@@ -41,6 +45,7 @@ pub struct State {
     hedges: Arc<Budget>,
     latency: Arc<Latency>,
     endpoints: Arc<Endpoints>,
+    cache: Option<Arc<Cache>>,
     faults: Arc<Faults>,
     random: Arc<Random>,
     watch: Arc<dyn Watch>,
@@ -58,6 +63,7 @@ impl State {
             hedges: Arc::new(hedge_budget(&policy)),
             latency: Arc::default(),
             endpoints: Arc::new(Endpoints::new(policy.endpoints.clone())),
+            cache: policy.cache.clone().map(|policy| Arc::new(Cache::new(policy))),
             faults: Arc::default(),
             policy,
             random,
@@ -80,7 +86,12 @@ impl State {
         let retries = keep(policy.retry.budget == self.policy.retry.budget).map(|()| self.retries.clone());
         let hedges = keep(policy.hedge == self.policy.hedge).map(|()| self.hedges.clone());
         let endpoints = keep(policy.endpoints == self.policy.endpoints).map(|()| self.endpoints.clone());
+        let cache = keep(policy.cache == self.policy.cache).and_then(|()| self.cache.clone());
         let fresh = Self::new(policy, self.watch.clone(), Random::seeded(self.random.number()));
+        // What an operator wants holds until they want otherwise.
+        if breaker.is_none() && self.breaker.forced() != Forced::No {
+            fresh.breaker.force(self.breaker.forced(), Instant::now());
+        }
         Self {
             breaker: breaker.unwrap_or(fresh.breaker),
             bulkhead: bulkhead.unwrap_or(fresh.bulkhead),
@@ -88,6 +99,7 @@ impl State {
             hedges: hedges.unwrap_or(fresh.hedges),
             latency: self.latency.clone(),
             endpoints: endpoints.unwrap_or(fresh.endpoints),
+            cache: cache.or(fresh.cache),
             faults: self.faults.clone(),
             policy: fresh.policy,
             random: fresh.random,
@@ -137,6 +149,12 @@ impl State {
         &self.endpoints
     }
 
+    /// The answers that are kept, where any are.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
+    }
+
     /// What its tries are to meet.
     #[must_use]
     pub fn faults(&self) -> &Faults {
@@ -163,8 +181,7 @@ fn hedge_budget(policy: &Policy) -> Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::breaker::{Forced, Phase};
-    use tokio::time::Instant;
+    use crate::breaker::Phase;
 
     #[tokio::test(start_paused = true)]
     async fn a_new_revision_keeps_what_is_known_where_the_policy_is_the_same() {
@@ -178,6 +195,9 @@ mod tests {
         assert_eq!(new.bulkhead().limit(), 3);
         let breaker = breaker::Policy { calls_min: 7, ..breaker::Policy::default() };
         let newer = new.following(Policy { breaker, ..Policy::default() });
+        assert_eq!(newer.breaker().policy().calls_min, 7);
+        assert_eq!(newer.breaker().phase(Instant::now()), Phase::Open, "an operator wants it so");
+        newer.breaker().force(Forced::No, Instant::now());
         assert_eq!(newer.breaker().phase(Instant::now()), Phase::Closed);
     }
 }

@@ -3,7 +3,7 @@
 //! Filled in by [`call`](crate::call()), beside the response. [`Told::mark`] writes it into the response's headers, where
 //! every language can read it. A response of the first try with nothing to tell has no such header.
 
-use crate::fallback;
+use crate::{cache, fallback};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header that tells a function what became of its call: a dictionary (RFC 9651, section 3.2).
@@ -18,6 +18,8 @@ pub struct Told {
     pub is_hedged: bool,
     /// Whether the first proof of who calls was refused, and another one was made.
     pub is_renewed: bool,
+    /// What the cache did, where there is one.
+    pub cache: Option<cache::Status>,
     /// What answered in the upstream's place, and why.
     pub fallback: Option<(fallback::Kind, fallback::Reason)>,
 }
@@ -25,7 +27,11 @@ pub struct Told {
 impl Told {
     /// Writes it into `headers`, in place of what the upstream says there.
     pub fn mark(&self, headers: &mut HeaderMap) {
-        if self.tries == 1 && !self.is_hedged && self.fallback.is_none() {
+        if let Some(status) = self.cache {
+            status.mark(headers);
+        }
+        let is_hit = self.cache.is_some_and(cache::Status::is_hit);
+        if (self.tries == 1 || is_hit) && !self.is_hedged && self.fallback.is_none() {
             headers.remove(HEADER);
             return;
         }

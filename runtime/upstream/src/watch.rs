@@ -4,6 +4,7 @@
 //! attributes of what it hears. Called in the middle of calls, so a watch neither waits nor fails.
 
 use crate::breaker::Change;
+use crate::cache;
 use crate::endpoints;
 use crate::fallback;
 use std::fmt::Debug;
@@ -48,6 +49,8 @@ pub enum Event<'a> {
         /// Why the upstream did not.
         reason: fallback::Reason,
     },
+    /// A call was looked up in the cache.
+    Cache(cache::Status),
     /// A try met a fault that was put there on purpose.
     Injected,
     /// The circuit breaker changed its state.

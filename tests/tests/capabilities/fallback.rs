@@ -45,7 +45,7 @@ async fn a_fixed_reply_answers_while_the_breaker_is_open() {
         node.get("/").await.is(200).says("instead");
     }
     assert_eq!(failing.seen().len(), 5, "five failures in a row open it");
-    node.get("/").await.has("rimward-upstream", "fallback=static, reason=circuit-open");
+    node.get("/").await.has("rimward-upstream", "tries=0, fallback=static, reason=circuit-open");
 }
 
 /// C8: the function gets the call, with its body, and the reason.

@@ -26,8 +26,10 @@ async fn a_request_id_is_kept_or_made() {
     assert_eq!(made[0].request_id().len(), 32);
     made[0].mentions(&format!("x-request-id: {}\n", made[0].request_id()));
     let ended = node.heard().ends(3).await;
-    assert_eq!(ended[0].request_id, "kept-1_2.3");
-    assert_eq!(ended[2].request_id, made[1].request_id());
+    // An end is told after its reply, so those of several requests may change places.
+    for id in ["kept-1_2.3", made[1].request_id()] {
+        assert!(ended.iter().any(|end| end.request_id == id), "{id}");
+    }
 }
 
 #[tokio::test]

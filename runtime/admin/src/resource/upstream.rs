@@ -49,6 +49,9 @@ pub struct Upstream {
     /// Calls that a fallback answered.
     #[serde(default)]
     pub fallbacks: u64,
+    /// Its cache, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<UpstreamCache>,
     /// Tries that met a fault which was put there on purpose.
     #[serde(default)]
     pub injected_faults: u64,
@@ -69,6 +72,20 @@ pub struct Endpoint {
     /// What an answer takes there, about, in milliseconds; absent before the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
+}
+
+/// The kept answers of an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct UpstreamCache {
+    /// How many URIs have some.
+    pub answers: u64,
+    /// What they take in memory.
+    pub bytes: u64,
+    /// Calls that they answered.
+    pub hits: u64,
+    /// Calls that they did not.
+    pub misses: u64,
 }
 
 /// Percentiles, in milliseconds.
@@ -178,6 +195,10 @@ impl From<KnownUpstream> for Upstream {
             hedges: tally.hedges(),
             endpoints: state.endpoints().seen(now).into_iter().map(Endpoint::from).collect(),
             fallbacks: tally.fallbacks(),
+            cache: state.cache().map(|cache| {
+                let ((answers, bytes), (hits, misses)) = (cache.size(), tally.cache());
+                UpstreamCache { answers: answers as u64, bytes, hits, misses }
+            }),
             injected_faults: tally.injected(),
         }
     }

@@ -3,7 +3,7 @@
 use super::Verdict;
 use super::status::{age, socket};
 use crate::limits::WATCH_INTERVAL;
-use crate::print::{BOLD, DIM, Format, GREEN, RED, Report, YELLOW, report};
+use crate::print::{BOLD, DIM, Format, GREEN, RED, Report, YELLOW, bytes, count, report};
 use crate::runtime;
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -231,6 +231,12 @@ impl Report for One {
             upstream.fallbacks
         )?;
         writeln!(out, "  refused: {}", counts(&upstream.shed))?;
+        if let Some(cache) = &upstream.cache {
+            let rimward_admin::UpstreamCache { answers, bytes: taken, hits, misses } = *cache;
+            let lookups = hits + misses;
+            let kept = count(usize::try_from(answers).unwrap_or(usize::MAX), "answer");
+            writeln!(out, "  cache: {kept} in {}, {hits} hits of {lookups} lookups", bytes(taken))?;
+        }
         if upstream.injected_faults > 0 {
             writeln!(out, "  {YELLOW}faults put there on purpose: {}{YELLOW:#}", upstream.injected_faults)?;
         }

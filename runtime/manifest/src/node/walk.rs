@@ -117,6 +117,7 @@ fn limits(table: &mut Table<'_>) -> Option<NodeLimits> {
         memory: table.optional("memory"),
         connections: table.optional("connections").unwrap_or(default.connections),
         connections_per_address: table.optional("connections-per-address"),
+        caches: table.optional("caches").unwrap_or(default.caches),
         half_closed: table.optional("half-closed").unwrap_or(default.half_closed),
         request_min_rate: table.optional("request-min-rate").unwrap_or(default.request_min_rate),
     })
@@ -200,7 +201,7 @@ fn bind(table: &mut Table<'_>) -> Option<Bind> {
 
 fn upstream(table: &mut Table<'_>) -> Option<UpstreamBinding> {
     let on_node: fn(PathBuf) -> FileAt = FileAt::Node;
-    Some(UpstreamBinding {
+    let binding = UpstreamBinding {
         url: table.optional("url"),
         auth: table.table("auth", Auth::read),
         endpoints: Endpoint::read_all(table),
@@ -209,7 +210,11 @@ fn upstream(table: &mut Table<'_>) -> Option<UpstreamBinding> {
         ca: table.optional("ca").map(on_node),
         client_certificate: table
             .table("client-certificate", |table| ClientCertificate::read(table, on_node)),
-    })
+    };
+    if let Some(auth) = &binding.auth {
+        auth.check_headers(&binding.headers, table);
+    }
+    Some(binding)
 }
 
 /// Every path of the file.

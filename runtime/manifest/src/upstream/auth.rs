@@ -1,10 +1,13 @@
 //! How the node proves to an upstream who calls, where a header or a certificate does not.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use toml::de::DeValue;
 
 use crate::document::Table;
+use crate::header::{HeaderKey, HeaderTemplate};
 use crate::name::Name;
 use crate::scalar::{Scalar, Trouble, choice};
 use crate::url::BaseUrl;
@@ -63,7 +66,19 @@ pub struct Aws {
     pub session_token: Option<Name>,
 }
 
+/// What an AWS signature consists of, and so cannot be set beside it.
+const OF_AWS: [&str; 3] = ["x-amz-date", "x-amz-content-sha256", "x-amz-security-token"];
+
 impl Auth {
+    /// What proves who calls is either computed or a fixed header, not both.
+    pub(crate) fn check_headers(&self, headers: &BTreeMap<HeaderKey, HeaderTemplate>, table: &mut Table<'_>) {
+        let is_own = |name: &str| name == "authorization" || self.aws.is_some() && OF_AWS.contains(&name);
+        for name in headers.keys().map(HeaderKey::as_str).filter(|name| is_own(name)) {
+            let message = format!("`{name}` would take the place of what `auth` writes there");
+            table.problem_at("headers", message, "leave one of them out");
+        }
+    }
+
     pub(crate) fn read(table: &mut Table<'_>) -> Option<Self> {
         let (has_oauth, has_aws) = (table.has("oauth"), table.has("aws"));
         let auth = Self { oauth: table.table("oauth", OAuth::read), aws: table.table("aws", Aws::read) };

@@ -7,6 +7,7 @@ use serde::Serialize;
 use toml::de::DeValue;
 
 use crate::document::Table;
+use crate::duration::Duration;
 use crate::header::HeaderKey;
 use crate::name::Name;
 use crate::path::AppPath;
@@ -16,6 +17,8 @@ use crate::scalar::{Scalar, Trouble};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Fallback {
+    /// How long past its time a kept answer is given instead, where there is one.
+    pub cached: Option<Duration>,
     /// The function of the app that is asked. It gets the call, and `rimward-fallback-reason`.
     pub function: Option<Name>,
     /// The status of the fixed reply.
@@ -46,6 +49,7 @@ impl Fallback {
     /// `functions` are those of the app.
     pub(crate) fn read(table: &mut Table<'_>, functions: &[&str]) -> Option<Self> {
         let fallback = Self {
+            cached: table.optional("cached"),
             function: table.optional_reference("function", "function", functions),
             status: table.optional("status"),
             headers: table.map("headers"),
@@ -62,8 +66,8 @@ impl Fallback {
                 let message = format!("`{key}` belongs to a fixed reply, which has no `status`");
                 table.problem_at(key, message, "say its `status`, as in `status = 200`");
             }
-            if !["function", "status", "headers", "body", "file"].iter().any(|key| table.has(key)) {
-                let hint = "name a `function` of the app, or the `status` and `body` of a fixed reply";
+            if !["cached", "function", "status", "headers", "body", "file"].iter().any(|key| table.has(key)) {
+                let hint = "name a `function` of the app, the time for which a `cached` answer is good enough, or the `status` and `body` of a fixed reply";
                 table.problem_at("function", "there is nothing to answer with".into(), hint);
             }
         }

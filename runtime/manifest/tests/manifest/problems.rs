@@ -121,6 +121,44 @@ fn a_fallback_that_says_nothing_is_refused() {
 }
 
 #[test]
+fn what_proves_who_calls_is_not_written_twice() {
+    let check = |auth: &str, header: &str, is_refused: bool| {
+        let text = format!("[upstream.u]\nurl = 'http://u'\nheaders = {{ {header} = 'x' }}\nauth = {auth}");
+        let problem = format!("3:11 `{header}` would take the place of what `auth` writes there");
+        match is_refused {
+            true => check_app(&text, &[&problem]),
+            false => assert!(App::parse(&format!("{START}{text}")).is_ok(), "{text}"),
+        }
+    };
+    let oauth = "{ oauth = { token-url = 'https://t', client-id = 'c', client-secret = 's' } }";
+    let aws = "{ aws = { region = 'r', service = 's3', access-key = 'a', secret-key = 's' } }";
+    check(oauth, "authorization", true);
+    check(oauth, "x-amz-date", false);
+    check(aws, "authorization", true);
+    check(aws, "x-amz-date", true);
+    check(aws, "x-amz-target", false);
+}
+
+#[test]
+fn a_cache_that_cannot_be_is_refused() {
+    let upstream = |keys: &str| format!("[upstream.u]\nurl = 'http://u'\n{keys}");
+    let larger = "one answer may be larger than all of them together";
+    check_app(&upstream("cache = { bytes = '1KiB', body = '1025B' }"), &[&format!("3:34 {larger}")]);
+    check_app(&upstream("cache = { body = '16777217B' }"), &[&format!("3:18 {larger}")]);
+    check_app(
+        &upstream("fallback = { cached = '1h' }"),
+        &["3:12 the fallback is a kept answer, and none are kept"],
+    );
+    for keys in [
+        "cache = { bytes = '1KiB', body = '1KiB' }",
+        "cache = { body = '16MiB' }",
+        "cache = {}\nfallback = { cached = '1h' }",
+    ] {
+        assert!(App::parse(&format!("{START}{}", upstream(keys))).is_ok(), "{keys}");
+    }
+}
+
+#[test]
 fn an_outbox_that_cannot_be_is_refused() {
     let check = |keys: &str, expected: &str| {
         check_app(&format!("[upstream.u]\nurl = 'http://u'\n{keys}"), &[expected]);

@@ -35,6 +35,16 @@ pub enum InstallError {
         /// The tenant's.
         quota: u64,
     },
+    /// The caches of all apps take more memory than the operator gives them.
+    #[error(
+        "the caches of all apps' upstreams may take {caches} bytes together, more than the {most} of `limits.caches` in node.toml"
+    )]
+    Caches {
+        /// As all apps declare them.
+        caches: u64,
+        /// As node.toml allows.
+        most: u64,
+    },
     /// A host belongs to somebody else.
     #[error(
         "the route `{route}` is on a host that does not belong to tenant `{tenant}`, which has {}",

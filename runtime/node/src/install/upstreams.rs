@@ -110,7 +110,12 @@ impl Install<'_> {
                 body: body.unwrap_or_default(),
             }
         });
-        fallback::Policy { function: declared.function.as_ref().map(|name| name.as_str().into()), reply }
+        let cached = declared.cached.map(rimward_manifest::Duration::get);
+        fallback::Policy {
+            cached,
+            function: declared.function.as_ref().map(|name| name.as_str().into()),
+            reply,
+        }
     }
 
     /// On a developer's machine an upstream may be at the very loopback or private address that it is declared with.

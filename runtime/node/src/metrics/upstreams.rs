@@ -50,6 +50,9 @@ pub(super) struct Upstreams {
     hedges_won: Family<UpstreamLabels, Counter>,
     fallbacks: Family<UpstreamLabels, Counter>,
     injected: Family<UpstreamLabels, Counter>,
+    cache_hits: Family<UpstreamLabels, Counter>,
+    cache_misses: Family<UpstreamLabels, Counter>,
+    cache_bytes: Family<UpstreamLabels, Gauge>,
     breaker: Family<UpstreamLabels, Gauge>,
     running: Family<UpstreamLabels, Gauge>,
     waiting: Family<UpstreamLabels, Gauge>,
@@ -71,6 +74,10 @@ impl Upstreams {
         r.register("upstream_fallbacks", fallbacks, self.fallbacks.clone());
         let injected = "Tries that met a fault which was put there on purpose";
         r.register("upstream_injected_faults", injected, self.injected.clone());
+        r.register("upstream_cache_hits", "Calls that the cache answered", self.cache_hits.clone());
+        r.register("upstream_cache_misses", "Calls that it did not answer", self.cache_misses.clone());
+        let kept = "What the kept answers of an upstream take in memory";
+        r.register_with_unit("upstream_cache", kept, Unit::Bytes, self.cache_bytes.clone());
         let breaker = "The circuit breaker: 0 closed, 1 half open, 2 open";
         r.register("upstream_breaker", breaker, self.breaker.clone());
         r.register("upstream_running", "Calls to an upstream under way", self.running.clone());
@@ -102,6 +109,13 @@ impl Upstreams {
         counter(&self.hedges_won, tally.hedges_won());
         counter(&self.fallbacks, tally.fallbacks());
         counter(&self.injected, tally.injected());
+        if let Some(cache) = state.cache() {
+            let (hits, misses) = tally.cache();
+            counter(&self.cache_hits, hits);
+            counter(&self.cache_misses, misses);
+            let bytes = i64::try_from(cache.size().1).unwrap_or(i64::MAX);
+            self.cache_bytes.get_or_create(&labels).set(bytes);
+        }
         let now = Instant::now();
         self.breaker.get_or_create(&labels).set(match state.breaker().phase(now) {
             Phase::Closed => 0,

@@ -67,6 +67,10 @@ impl Signer {
         let (path, host) = (route.path.clone(), origin.authority().clone());
         let may_be_unsigned = self.is_s3() && origin.is_secure();
         let (mut parts, body) = request.into_parts();
+        // What is added to every call is signed too, so it has to be there now.
+        for (name, value) in route.headers() {
+            parts.headers.insert(name, value.clone());
+        }
         let (hash, body) = match hashed(body).await? {
             Hashed::Whole(hash, body) => (hash, body),
             Hashed::TooLarge(body) if may_be_unsigned => (UNSIGNED.to_owned(), body),

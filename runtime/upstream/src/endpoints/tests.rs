@@ -127,7 +127,7 @@ async fn a_dead_place_is_ejected_and_returns() {
 async fn fail(endpoints: &Endpoints, index: usize, times: u32) -> Option<Change> {
     let mut change = None;
     for _ in 0..times {
-        let picked = Picked { endpoints, index, is_counted: true };
+        let picked = Picked { endpoints, index, is_counted: true, returned: 0 };
         endpoints.places[index].enter();
         change = change.or(picked.finish(Outcome::Failed, Duration::ZERO, Instant::now()));
     }
@@ -159,7 +159,7 @@ async fn a_large_share_of_failures_ejects_too() {
     let mut calls = 0;
     while change.is_none() {
         let outcome = if calls % 2 == 0 { Outcome::Answered } else { Outcome::Failed };
-        let picked = Picked { endpoints: &endpoints, index: 0, is_counted: true };
+        let picked = Picked { endpoints: &endpoints, index: 0, is_counted: true, returned: 0 };
         endpoints.places[0].enter();
         change = picked.finish(outcome, Duration::ZERO, Instant::now());
         calls += 1;
@@ -177,6 +177,9 @@ async fn no_more_than_a_share_is_ejected() {
         }
         let ejected = endpoints.seen(Instant::now()).iter().filter(|seen| seen.is_ejected).count();
         assert_eq!(ejected, most, "of {count}");
+        // Whoever had to stay in is used as before.
+        let weight = endpoints.places[count - 1].weight_now(Duration::ZERO, Policy::default().slow_start);
+        assert!((weight - 1.0).abs() < f64::EPSILON, "{weight}");
     }
 }
 
@@ -227,6 +230,37 @@ async fn the_own_zone_comes_first_and_others_when_half_of_it_is_gone() {
     endpoints.set_health(1, true, now);
     advance(Policy::default().slow_start).await;
     assert_eq!(shares(&endpoints), [false, true, true, false, false]);
+}
+
+/// A further try of a call leaves the zone rather than ask the same place again.
+#[tokio::test(start_paused = true)]
+async fn another_try_goes_to_another_place_and_stays_near_if_it_can() {
+    let to = |zones: &[&str], avoid| {
+        let mut places = places(&vec![1; zones.len()]);
+        for (place, zone) in places.iter_mut().zip(zones) {
+            place.zone = Some((*zone).into());
+        }
+        let endpoints = Endpoints::new(Policy { places, zone: Some("a".into()), ..Policy::default() });
+        endpoints.pick(Some(avoid), &Random::seeded(3), Instant::now()).index()
+    };
+    assert_eq!(to(&["a", "b"], 0), 1);
+    assert_eq!(to(&["a", "b"], 1), 0);
+    assert_eq!(to(&["a", "b", "a"], 0), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_pick_after_an_ejection_says_that_the_place_is_back() {
+    let endpoints = endpoints(&[1, 1]);
+    fail(&endpoints, 1, Policy::default().failures).await;
+    let returned = || {
+        let picked = endpoints.pick(None, &Random::seeded(1), Instant::now());
+        picked.returned().collect::<Vec<_>>()
+    };
+    assert!(returned().is_empty());
+    advance(Policy::default().ejected).await;
+    assert!(!endpoints.seen(Instant::now())[1].is_ejected);
+    assert_eq!(returned(), [1]);
+    assert!(returned().is_empty(), "it is told once");
 }
 
 /// C18: a place that is back is not given its whole share at once.

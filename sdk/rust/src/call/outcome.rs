@@ -57,7 +57,8 @@ pub enum FallbackReason {
 pub(crate) fn tries(headers: &HeaderMap) -> u32 {
     match told(headers, "tries") {
         Some(Some(tries)) => tries.parse().unwrap_or(1),
-        _ if is_from_cache(headers) => 0,
+        // A kept answer that stands in for another one comes after a try.
+        _ if is_from_cache(headers) && fallback(headers).is_none() => 0,
         _ => 1,
     }
 }
@@ -70,7 +71,7 @@ pub(crate) fn fallback(headers: &HeaderMap) -> Option<Fallback> {
     let by = match told(headers, "fallback")?? {
         "function" => FallbackBy::Function,
         "static" => FallbackBy::Static,
-        "cache" => FallbackBy::Cache,
+        "cached" => FallbackBy::Cache,
         _ => FallbackBy::Other,
     };
     let reason = match told(headers, "reason").flatten() {
@@ -157,7 +158,7 @@ mod tests {
         };
         check("fallback=static, reason=circuit-open", By::Static, Why::CircuitOpen);
         check("tries=3, fallback=function, reason=status", By::Function, Why::Status);
-        check("fallback=cache, reason=bulkhead-full", By::Cache, Why::BulkheadFull);
+        check("fallback=cached, reason=bulkhead-full", By::Cache, Why::BulkheadFull);
         check("fallback=static, reason=deadline", By::Static, Why::Deadline);
         check("fallback=static, reason=timeout", By::Static, Why::Timeout);
         check("fallback=static, reason=error", By::Static, Why::Error);
@@ -178,6 +179,9 @@ mod tests {
         check("cdn; fwd=miss, rimward; hit; ttl=-5", true);
         check("cdn; hit", false);
         assert_eq!(tries(&headers("cache-status", "rimward; hit")), 0);
+        let mut stale = headers("cache-status", "rimward; hit; detail=stale-if-error");
+        stale.insert("rimward-upstream", HeaderValue::from_static("fallback=cached, reason=status"));
+        assert_eq!(tries(&stale), 1);
     }
 
     #[test]

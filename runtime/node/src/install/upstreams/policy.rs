@@ -2,7 +2,7 @@
 
 use rimward_manifest::{Duration, HedgeAfter, Percent, RetryOn, Upstream};
 use rimward_upstream::budget::Share;
-use rimward_upstream::{Policy, breaker, bulkhead, endpoints, hedge, retry};
+use rimward_upstream::{Policy, breaker, bulkhead, cache, endpoints, hedge, retry};
 
 pub(super) fn policy(upstream: &Upstream) -> Policy {
     Policy {
@@ -11,8 +11,19 @@ pub(super) fn policy(upstream: &Upstream) -> Policy {
         bulkhead: bulkhead(&upstream.bulkhead),
         hedge: upstream.hedge.as_ref().map(hedge),
         endpoints: endpoints(upstream),
+        cache: upstream.cache.as_ref().map(|cache| cache_of(cache, upstream)),
         // Its files are in the bundle.
         fallback: None,
+    }
+}
+
+fn cache_of(declared: &rimward_manifest::Cache, upstream: &Upstream) -> cache::Policy {
+    let Upstream { url, endpoints, headers, client_certificate, auth, .. } = upstream;
+    cache::Policy {
+        bytes: declared.total(),
+        body_bytes: usize::try_from(declared.one()).unwrap_or(usize::MAX),
+        // By name: a secret that is renewed is still the same one.
+        scope: format!("{url} {endpoints:?} {headers:?} {client_certificate:?} {auth:?}"),
     }
 }
 
@@ -149,6 +160,7 @@ mod tests {
              endpoints = [{ url = 'http://a', zone = 'north', weight = 2 }, { url = 'http://b/v1' }]\n\
              balance = { consecutive = 7, ejected = '1s', ejected-max = '3s', slow-start = '2s' }\n\
              health = { path = '/up', every = '4s', timeout = '500ms', unhealthy = 4, healthy = 1 }\n\
+             cache = { bytes = '2MiB', body = '1KiB' }\nheaders = { x-key = 'secret:key' }\n\
              [upstream.u.circuit-breaker]\nwindow = '20s'\nminimum-calls = 9\nfailure-rate = '10%'\n\
              consecutive = 0\nslow-call = '1s'\nslow-rate = '70%'\nopen = '90s'\nhalf-open-calls = 4\nenabled = false",
         );
@@ -203,7 +215,25 @@ mod tests {
                 ..endpoints::Policy::default()
             },
             hedge: Some(hedge::Policy { after: hedge::After::Time(ms(30)), budget: Share::new(0.01) }),
+            cache: Some(cache::Policy {
+                bytes: 2 << 20,
+                body_bytes: 1 << 10,
+                scope: policy.cache.as_ref().map(|cache| cache.scope.clone()).unwrap_or_default(),
+            }),
         };
         assert_eq!(policy, expected);
+    }
+
+    #[test]
+    fn answers_are_kept_apart_by_what_is_asked_and_as_whom() {
+        let scope = |tables: &str| declared(&format!("cache = {{}}\n{tables}")).cache.unwrap().scope;
+        assert_eq!(scope(""), scope("retry = { attempts = 5 }"));
+        for other in [
+            "headers = { x-key = 'secret:key' }",
+            "endpoints = [{ url = 'http://a' }, { url = 'http://b' }]",
+            "auth = { aws = { region = 'eu-west-1', service = 's3', access-key = 'a', secret-key = 's' } }",
+        ] {
+            assert_ne!(scope(""), scope(other), "{other}");
+        }
     }
 }

@@ -105,6 +105,20 @@ async fn authorized(signer: &Signer, url: &str, body: Body) -> Result<Request<Bo
 }
 
 #[tokio::test]
+async fn what_is_added_to_every_call_is_signed_as_it_is_sent() {
+    let added = HeaderName::from_static("x-amz-target");
+    let mut config = UpstreamConfig::new("https://lambda.example.com");
+    config.headers.push((added.to_string(), Secret::new("the upstream's")));
+    let upstream = Upstream::new(config, &crate::Roots::none()).unwrap();
+    let request = Request::get("http://cloud.upstream.internal/x").header(&added, "the function's own");
+    let request = request.body(body(0, 0)).unwrap();
+    let request = signer("lambda", None).authorize(&upstream, 0, request).await.unwrap();
+    assert_eq!(request.headers()[&added], "the upstream's");
+    let proof = request.headers()[AUTHORIZATION].to_str().unwrap();
+    assert!(proof.contains("SignedHeaders=") && proof.contains(";x-amz-target,"), "{proof}");
+}
+
+#[tokio::test]
 async fn a_function_cannot_bring_its_own_proof_and_secrets_do_not_print() {
     let signer = signer("lambda", Some("token"));
     let request = authorized(&signer, "https://lambda.example.com/v1", body(3, 5)).await.unwrap();
