@@ -11,6 +11,7 @@ mod http;
 mod limits;
 mod model_server;
 mod node;
+pub(crate) mod offline;
 mod photo;
 pub(crate) mod process;
 mod report;
@@ -25,6 +26,7 @@ use rimward_toolchain::Step;
 use crate::steps::seconds;
 use crate::workspace::root;
 use cache::Cache;
+use node::Site;
 use report::{Exchange, Report};
 
 /// Runs the main job end to end: a photo is read by a sandboxed function and a KServe model server.
@@ -49,10 +51,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => photo::fetch(&cache),
     })?;
     let python = step("the model server: KServe and its model, from PyPI", || model_server::install(&cache))?;
-    step("the function: guest toolchain, then examples/read-text", build_function)?;
+    step("the function: guest toolchain, then examples/read-text", || build_functions(APP))?;
     step("the node: `rimward`", node::build)?;
     let (server, port) = step("start the model server", || model_server::start(&python, &cache))?;
-    let (node, port) = step("start the node", || node::start(&cache, port))?;
+    let site = Site { app: APP, upstream: "ocr", port };
+    let (node, port) = step("start the node", || node::start(&cache, &node::prepare(&cache, &site)?))?;
     let exchanges =
         step("send the photo, twice", || Ok([Exchange::send(port, &photo)?, Exchange::send(port, &photo)?]))?;
     drop((node, server));
@@ -62,14 +65,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     report.verdict()
 }
 
-fn build_function() -> Result<()> {
+fn build_functions(app: &str) -> Result<()> {
     let toolchain = rimward_toolchain::install(&mut |step| match step {
         Step::Started(what) => println!("    {what} ..."),
         Step::Done(what, took) => println!("    {what}: done in {}", seconds(took)),
         Step::Failed(what, took) => println!("    {what}: failed after {}", seconds(took)),
     })?;
     println!("    {}", toolchain.describe());
-    Ok(toolchain.build(&root().join(APP), [""; 0])?)
+    Ok(toolchain.build(&root().join(app), [""; 0])?)
 }
 
 /// Says what is done, does it, and says how long it took. An error names the step.

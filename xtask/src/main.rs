@@ -36,6 +36,7 @@ Examples:
   cargo xtask test              everything that can be tested on this machine
   cargo xtask test router       only the tests whose name has `router` in it
   cargo xtask demo              the main job: a photo, a sandboxed function, a model server
+  cargo xtask offline           an hour without a link, shortened: nothing lost, once each, in order
   cargo xtask bench --peers     compare the node with bare hyper and `wasmtime serve`
   cargo xtask fuzz component    look for bytes that break a reader, with cargo-fuzz and nightly
   cargo xtask soak --minutes 30  mixed load, and whether memory, descriptors and threads stay what they were
@@ -47,6 +48,7 @@ enum Chore {
     Setup(setup::Arguments),
     Test(tests::Arguments),
     Demo(demo::Arguments),
+    Offline(demo::offline::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
     Soak(soak::Arguments),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Chore::Setup(arguments) => setup::run(&arguments),
         Chore::Test(arguments) => tests::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
+        Chore::Offline(arguments) => demo::offline::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Soak(arguments) => soak::run(&arguments),

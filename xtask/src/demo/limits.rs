@@ -23,3 +23,10 @@ pub(super) const POLL: Duration = Duration::from_millis(50);
 
 /// Lines of a log that an error shows: 15.
 pub(super) const LOG_LINES_SHOWN: usize = 15;
+
+/// How long the outbox may take to be empty once the link is back: two minutes. It takes some ten seconds, most of it the
+/// breaker's last open period.
+pub(super) const DELIVERY_MAX: Duration = Duration::from_secs(120);
+
+/// Bytes of the head of a request to the demo's cloud: 16 KiB. The node sends a few hundred.
+pub(super) const CLOUD_HEAD_BYTES_MAX: usize = 16 * 1024;
