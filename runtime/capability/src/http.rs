@@ -9,6 +9,7 @@ mod errors;
 mod idle;
 mod outgoing;
 mod reply;
+mod traced;
 mod wall;
 
 pub use bodies::{BodyFault, BodyLimits, RequestBody};

@@ -26,6 +26,14 @@ pub(crate) const QUIET: Duration = Duration::from_millis(100);
 #[cfg(feature = "compile")]
 pub(crate) const COMPILING_SHOWN: Duration = Duration::from_secs(1);
 
+/// Bytes of a request or a reply that a stand-in for an upstream holds in memory.
+#[cfg(feature = "compile")]
+pub(crate) const MOCK_BODY_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes of a recorded body that stands in the file of replies itself: what an editor shows well.
+#[cfg(feature = "compile")]
+pub(crate) const RECORDED_INLINE_BYTES: usize = 16 << 10;
+
 /// Changed files that `rimward dev` names; a branch switch changes hundreds.
 #[cfg(feature = "compile")]
 pub(crate) const CHANGES_SHOWN: usize = 3;

@@ -15,6 +15,8 @@ mod limits;
 mod lines;
 mod listen;
 mod local;
+#[cfg(feature = "compile")]
+mod mock;
 mod node_file;
 mod print;
 mod runtime;

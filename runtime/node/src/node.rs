@@ -236,8 +236,15 @@ impl Node {
     /// What is to be served from the start has been installed: from now on `/readyz` says so, and sockets that were given
     /// are accepted on.
     pub fn loaded(&self) {
-        self.shared.loaded.store(true, Relaxed);
         self.shared.open.send_replace(true);
+        if !self.shared.loaded.swap(true, Relaxed) {
+            let shared = self.shared.clone();
+            let core = self.shared.core_of_this_thread();
+            core.runtime.spawn(async move {
+                let _alone = shared.changing.lock().await;
+                shared.outboxes.open_left().await;
+            });
+        }
     }
 
     /// Calls one function without a connection. The reply is collected.

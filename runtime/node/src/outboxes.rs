@@ -22,7 +22,7 @@ use rimward_upstream::outbox::{
 use rimward_upstream::{Random, Terms, Upstream};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -120,6 +120,27 @@ impl Outboxes {
         Ok(Some(outbox))
     }
 
+    /// Opens the outboxes that are on disk and that no app has any more, or has as yet: their calls wait, and an operator
+    /// sees them and may correct them. What cannot be opened is named in the log.
+    pub(crate) async fn open_left(&self) {
+        let Some(state) = self.state.clone() else { return };
+        let found = tokio::task::spawn_blocking(move || on_disk(&state.join("tenants"))).await;
+        for id in found.unwrap_or_default() {
+            if self.posts().contains_key(&id) {
+                continue;
+            }
+            match self.open(&id, &Policy::default()).await {
+                Ok(_) => tracing::warn!(
+                    outbox = text(&id),
+                    "no app has this outbox; what waits in it is kept, and `rimward outbox` shows it"
+                ),
+                Err(error) => {
+                    tracing::error!(outbox = text(&id), %error, "an outbox that no app has was not opened")
+                }
+            }
+        }
+    }
+
     /// From now on `apps` serve.
     pub(crate) fn settle(&self, node: &Arc<Shared>, apps: &Apps) {
         for post in self.all() {
@@ -144,6 +165,27 @@ impl Outboxes {
 /// `tenant/app/upstream`.
 pub(crate) fn text(id: &UpstreamId) -> String {
     format!("{}/{}/{}", id.tenant, id.app, id.upstream)
+}
+
+/// The outboxes in `TENANTS/TENANT/APP/outbox/UPSTREAM.redb`; what has another name is not ours.
+fn on_disk(tenants: &Path) -> Vec<UpstreamId> {
+    let named = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    for tenant in named(tenants) {
+        for app in named(&tenants.join(&tenant)) {
+            for file in named(&tenants.join(&tenant).join(&app).join("outbox")) {
+                let upstream = file.strip_suffix(".redb").unwrap_or_default();
+                if let (Ok(tenant), Ok(app), Ok(upstream)) = (tenant.parse(), app.parse(), upstream.parse()) {
+                    found.push(UpstreamId { tenant, app, upstream });
+                }
+            }
+        }
+    }
+    found
 }
 
 impl Post {
@@ -205,7 +247,17 @@ impl Courier for Carrier {
             };
             let client = self.core.client(&self.post.id.tenant);
             let terms = Terms { timeouts: delivery.upstream.timeouts(), deadline: None };
-            match rimward_upstream::call(&*client, &delivery.upstream, parcel.request, terms).await {
+            let called = rimward_upstream::call(&*client, &delivery.upstream, parcel.request, terms).await;
+            tracing::debug!(
+                target: "rimward::calls",
+                outbox = text(&self.post.id),
+                id = %parcel.id,
+                status = called.as_ref().ok().map(|answer| answer.response.status().as_u16()),
+                error = called.as_ref().err().map(tracing::field::display),
+                tries = called.as_ref().ok().map(|answer| answer.told.tries),
+                "a deferred call was carried"
+            );
+            match called {
                 // Until the answer has been read.
                 Ok(answer) => Outcome::Answered(answer.response.map(|body| {
                     body.map_frame(move |frame| {

@@ -6,7 +6,7 @@
 
 use crate::Timeouts;
 use crate::call::Terms;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,9 +62,13 @@ pub(crate) fn tell(headers: &mut HeaderMap, left: Duration) {
             headers.insert(GRPC, HeaderValue::try_from(text).expect("digits and a letter"));
         }
     } else {
-        let own = headers.get(EXPECTED).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if own.is_none_or(|own| own > ms) {
-            headers.insert(EXPECTED, HeaderValue::from(ms));
+        let own = |value: &HeaderValue| value.to_str().ok()?.parse::<u64>().ok();
+        match headers.entry(EXPECTED) {
+            Entry::Vacant(place) => drop(place.insert(HeaderValue::from(ms))),
+            Entry::Occupied(mut place) if own(place.get()).is_none_or(|own| own > ms) => {
+                place.insert(HeaderValue::from(ms));
+            }
+            Entry::Occupied(_) => {}
         }
     }
 }

@@ -32,7 +32,10 @@ impl Told {
         }
         let is_hit = self.cache.is_some_and(cache::Status::is_hit);
         if (self.tries == 1 || is_hit) && !self.is_hedged && self.fallback.is_none() {
-            headers.remove(HEADER);
+            // Seldom there: a look at each name is cheaper than a hash of this one.
+            if headers.keys().any(|name| name == HEADER) {
+                headers.remove(HEADER);
+            }
             return;
         }
         let text = self.to_string();

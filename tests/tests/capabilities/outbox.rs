@@ -3,7 +3,7 @@
 
 use crate::support::nobody;
 use rimward_tests::{
-    Answer, App, Fake, NodeBuilder, TestNode, always, declared, echoes, eventually, fake, node, replies,
+    Answer, App, Fake, NodeBuilder, TestNode, always, app, declared, echoes, eventually, fake, node, replies,
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -190,6 +190,25 @@ async fn calls_to_an_upstream_that_is_gone_are_dead() {
     node.install(without).await;
     node.metric("rimward_outbox_dead_calls", "upstream=origin").is(1.0).await;
     node.metric("rimward_outbox_waiting_calls", "upstream=origin").is(0.0).await;
+}
+
+/// K3, K5: what waits for an app that is not there when the node starts is seen, and goes on when the app is back.
+#[tokio::test]
+async fn an_outbox_without_its_app_is_still_there() {
+    let node = durable().app(gateway(&nobody(), OUTBOX)).start().await;
+    let id = id(&defer(&node, "/a", "1").await);
+    let node = node.stop().durable().app(app("hello").route("/hello")).start().await;
+    let outbox = eventually("the outbox is open", || {
+        node.node().outboxes().into_iter().find(|outbox| outbox.upstream.as_str() == "origin")
+    });
+    let counts = outbox.await.outbox.counts();
+    assert_eq!((counts.waiting, counts.dead), (1, 0));
+    let origin = fake(always(200));
+    node.install(gateway(&origin.url(), OUTBOX)).await;
+    assert_eq!(origin.sees(1).await[0].body, "1");
+    let found = node.node().outboxes().remove(0).outbox;
+    let state = found.status(id.parse().expect("it is an id")).await.expect("it can be read");
+    assert!(state.is_some(), "the id of before holds");
 }
 
 /// K2: a full outbox refuses, and the function learns why.

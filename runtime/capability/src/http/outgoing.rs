@@ -5,6 +5,7 @@ use super::bodies::{Draining, Holding};
 use super::call::Invocation;
 use super::deferred::{self, Deferral, OUTBOX_HOST, Refused};
 use super::errors::{from_upstream, to_upstream};
+use super::traced::Traced;
 use crate::{Offence, Offences, limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
@@ -214,8 +215,10 @@ impl Context {
         match self.grant.destination(&authority, request.uri())? {
             Destination::Function(name) => self.call_function(name, request, permit).await,
             Destination::Upstream(name, upstream) => match self.grant.outboxes.get(name) {
-                Some(deferral) if deferral.takes(&request) => self.defer(request, upstream, deferral).await,
-                _ => self.call(request, upstream, options, permit).await,
+                Some(deferral) if deferral.takes(&request) => {
+                    self.defer(request, name, upstream, deferral).await
+                }
+                _ => self.call(request, name, upstream, options, permit).await,
             },
             Destination::Outbox => {
                 self.deferred(request.method().clone(), request.uri().path().to_owned()).await
@@ -271,6 +274,7 @@ impl Context {
     async fn call(
         &self,
         request: http::Request<WasiBody>,
+        name: &str,
         upstream: &Upstream,
         options: Option<RequestOptions>,
         permit: CallPermit,
@@ -280,19 +284,33 @@ impl Context {
             deadline: self.wall.calls_deadline().map(Into::into),
         };
         let request = request.map(|body| body.map_err(to_upstream).boxed_unsync());
+        let traced = self.traced(name);
         let called = rimward_upstream::call_or_fall_back(&*self.client, upstream, request, terms, self).await;
+        if let Some(traced) = traced {
+            traced.called(&called);
+        }
         let response = called.map_err(CallFailure::Upstream)?.response;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
+    }
+
+    fn traced<'a>(&'a self, upstream: &'a str) -> Option<Traced<'a>> {
+        Traced::begin(self.traceparent.as_ref(), &self.request_id, upstream)
     }
 
     /// A call that is written down, and delivered when the upstream can be reached.
     async fn defer(
         &self,
         request: http::Request<WasiBody>,
+        name: &str,
         upstream: &Upstream,
         deferral: &Deferral,
     ) -> Result<http::Response<WasiBody>, CallFailure> {
-        self.in_time(deferral.accept(request, upstream)).await?.map_err(CallFailure::Deferred)
+        let traced = self.traced(name);
+        let accepted = self.in_time(deferral.accept(request, upstream)).await?;
+        if let Some(traced) = traced {
+            traced.deferred(&accepted);
+        }
+        accepted.map_err(CallFailure::Deferred)
     }
 
     /// The status of such a call.

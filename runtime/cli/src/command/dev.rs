@@ -7,9 +7,10 @@ mod session;
 mod watch;
 
 use super::Verdict;
+use crate::mock::{Mocks, Stand};
 use crate::print::Format;
 use crate::stop::Stop;
-use crate::{app, limits, listen, local, runtime};
+use crate::{app, limits, listen, local, mock, runtime};
 use anyhow::Result;
 use event::{Event, Events};
 use rimward_manifest::{App, FaultRule, NodeFile};
@@ -46,6 +47,12 @@ pub(crate) struct Arguments {
     /// Let no upstream be reached; `rimward fault clear` ends it
     #[arg(long)]
     offline: bool,
+    /// Answer calls to an upstream from a file of replies: vision=fixtures/vision.toml
+    #[arg(long = "mock", value_name = "UPSTREAM=FILE")]
+    mocks: Vec<Stand>,
+    /// Ask the upstream, and add its replies to a file that `--mock` gives again
+    #[arg(long = "record", value_name = "UPSTREAM=FILE")]
+    records: Vec<Stand>,
     /// Draw the same faults again as another run with this number
     #[arg(long, value_name = "NUMBER")]
     fault_seed: Option<u64>,
@@ -57,6 +64,8 @@ Examples:
   rimward dev --listen 0.0.0.0:3000       for other machines, too
   rimward dev --offline                   as if the link were down
   rimward dev --fault vision=reset@5%     as if it were bad
+  rimward dev --record vision=vision.toml with the real one, whose replies are written down
+  rimward dev --mock vision=vision.toml   without it, from those replies
   rimward dev --json                      every event as a line of JSON, for a program";
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
@@ -72,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<Verdict> {
     let mut faults = Faults { offline: arguments.offline, seed: arguments.fault_seed, ..Faults::default() };
     arguments.faults.iter().for_each(|rule| faults.put(rule.clone()));
     node.set_faults(faults)?;
-    let result = runtime::block_on(dev(folder, app, Arc::new(node), &socket, events.clone()));
+    let stands = (&*arguments.mocks, &*arguments.records);
+    let result = runtime::block_on(dev(folder, app, Arc::new(node), &socket, events.clone(), stands));
     events.flush();
     result
 }
@@ -84,19 +94,32 @@ fn file(app: &App, folder: &Path, listen: SocketAddr) -> NodeFile {
     file
 }
 
-async fn dev(folder: PathBuf, app: App, node: Arc<Node>, socket: &Path, events: Events) -> Result<Verdict> {
+async fn dev(
+    folder: PathBuf,
+    app: App,
+    node: Arc<Node>,
+    socket: &Path,
+    events: Events,
+    (mocks, records): (&[Stand], &[Stand]),
+) -> Result<Verdict> {
     let mut stop = Stop::listen()?;
+    let teller = events.clone();
+    let tell: mock::Tell = Arc::new(move |error| teller.tell(&Event::warning(error)));
+    let mocks = Mocks::start(&app, &folder, mocks, records, &tell).await?;
     events.tell(&Event::Listening { app: app.name.clone(), addresses: node.addresses().clone() });
     let faults = node.faults();
     if faults.offline || !faults.rules.is_empty() {
         events.tell(&Event::Faults { faults: faults.to_string() });
+    }
+    for (upstream, address, is_recorded) in mocks.each() {
+        events.tell(&Event::StandIn { upstream, address, is_recorded });
     }
     // Only `rimward status` misses it.
     let admin = rimward_admin::serve(node.clone(), socket, rimward_admin::control().0);
     if let Err(error) = &admin {
         events.tell(&Event::warning(error));
     }
-    let mut session = Session::new(folder, app, node.clone(), events.clone())?;
+    let mut session = Session::new(folder, app, node.clone(), events.clone(), mocks)?;
     tokio::select! {
         failed = session.run() => failed.map(|never| match never {})?,
         () = stop.asked() => {}

@@ -10,6 +10,7 @@ mod errors;
 mod fault;
 mod harness;
 mod help;
+mod mock;
 mod outbox;
 mod reload;
 mod restart;

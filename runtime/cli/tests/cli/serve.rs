@@ -26,9 +26,13 @@ fn a_node_file_names_the_apps_and_status_shows_them() {
     let mut node = folder.start(&["serve", "--config", "node.toml", "--json"]);
     let ready = node.event("ready");
     assert_eq!(get(address(&ready)).0, 200);
-    let status = folder.run(&["status", "--config", "node.toml", "--json"]).succeeds().json();
-    assert_eq!(status["apps"][0]["app"], "shop");
-    assert_eq!(status["apps"][0]["functions"][0]["requests"], 1);
+    let status = || folder.run(&["status", "--config", "node.toml", "--json"]).succeeds().json();
+    assert_eq!(status()["apps"][0]["app"], "shop");
+    // A request is counted when its reply is out, which the client may see first.
+    let started = std::time::Instant::now();
+    while status()["apps"][0]["functions"][0]["requests"] != 1 {
+        assert!(started.elapsed() < PATIENCE, "{}", status());
+    }
     let text = folder.run(&["status", "--socket", "state/admin.sock"]).succeeds().stdout;
     assert!(text.contains("serving") && text.contains("default/shop"), "{text}");
     assert_eq!(node.stop(), Some(0));

@@ -2,7 +2,7 @@
 //!
 //! Called by the writer for changes and by readers for snapshots. A write or sync that failed is final for the open file:
 //! what the kernel still believes to be on disk is not to be trusted, so the file is closed, opened again and verified
-//! before the next change. Where that fails, the outbox refuses calls and tries again, at most once per
+//! before it is used again. Where that fails, the outbox refuses calls and tries again, at most once per
 //! [`REOPEN_PAUSE`](limits::REOPEN_PAUSE), so that it recovers by itself when the disk does.
 
 use super::clock::{Clock, Moment, millis, wall_ms};
@@ -89,6 +89,9 @@ impl IndexFile {
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
+        if matches!(&*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Shut(..)) {
+            self.open_if_shut()?;
+        }
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         // A damaged page makes redb panic; nothing of the snapshot outlives that.
         let result = catch_unwind(AssertUnwindSafe(|| match &*state {
@@ -130,7 +133,7 @@ impl IndexFile {
         }
     }
 
-    /// Closes a file that failed; the next change opens it.
+    /// Closes a file that failed; whoever needs it next opens it.
     fn fail(&self, trouble: &Trouble) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if matches!(&*state, State::Open(_)) {
@@ -140,7 +143,7 @@ impl IndexFile {
         }
     }
 
-    /// A read failed: the next change finds out what is wrong.
+    /// A read failed: whoever needs the file next finds out what is wrong.
     pub(super) fn distrust(&self, trouble: &Trouble) {
         self.fail(trouble);
     }

@@ -15,6 +15,7 @@ use rimward_node::{
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub(super) enum Event<'a> {
     Log { function: &'a FunctionId, request_id: &'a str, level: String, context: &'a str, text: &'a str },
     /// Calls to upstreams meet faults.
     Faults { faults: String },
+    /// Something else answers in an upstream's place.
+    StandIn { upstream: &'a Name, address: SocketAddr, is_recorded: bool },
     /// A circuit breaker changed its state.
     Breaker { upstream: &'a Name, from: String, to: String, reason: String },
     /// An endpoint of an upstream changed.

@@ -5,6 +5,7 @@ use super::event::{Event, Events, Milliseconds};
 use super::watch::{Changes, Watch};
 use crate::limits::COMPILING_SHOWN;
 use crate::local;
+use crate::mock::Mocks;
 use crate::shell::{self, Step};
 use anyhow::{Result, bail};
 use rimward_bundle::Bundle;
@@ -23,6 +24,7 @@ pub(super) struct Session {
     app: App,
     node: Arc<Node>,
     events: Events,
+    mocks: Mocks,
     watch: Watch,
     /// Secrets that the node was started with.
     secrets: BTreeSet<Name>,
@@ -34,11 +36,17 @@ pub(super) struct Session {
 
 impl Session {
     /// A session for `app` in `folder`, an absolute path. Watches from now on.
-    pub(super) fn new(folder: PathBuf, app: App, node: Arc<Node>, events: Events) -> Result<Self> {
+    pub(super) fn new(
+        folder: PathBuf,
+        app: App,
+        node: Arc<Node>,
+        events: Events,
+        mocks: Mocks,
+    ) -> Result<Self> {
         let watch = Watch::start(&folder, &app)?;
         let secrets = app.secrets().into_iter().cloned().collect();
         let unbuilt = app.functions.keys().cloned().collect();
-        Ok(Self { folder, app, node, events, watch, secrets, revision: None, unbuilt })
+        Ok(Self { folder, app, node, events, mocks, watch, secrets, revision: None, unbuilt })
     }
 
     /// Builds and installs, now and after each change.
@@ -92,7 +100,8 @@ impl Session {
     }
 
     async fn install(&mut self) -> Result<()> {
-        let bundle = Bundle::from_directory(&self.folder)?;
+        let mut bundle = Bundle::from_directory(&self.folder)?;
+        self.mocks.put_into(&mut bundle.app);
         let revision = bundle.revision.to_string();
         if self.revision.as_ref() == Some(&revision) {
             self.events.tell(&Event::Unchanged { revision: &revision });

@@ -54,6 +54,12 @@ impl Report for Event<'_> {
             Self::Faults { faults } => {
                 line!(out, YELLOW, "faults", "{} (`rimward fault clear` ends them)", printable(faults))
             }
+            Self::StandIn { upstream, is_recorded: true, .. } => {
+                line!(out, YELLOW, "record", "of {upstream}: its replies are written down")
+            }
+            Self::StandIn { upstream, .. } => {
+                line!(out, YELLOW, "mock", "of {upstream}: replies come from a file")
+            }
             Self::Breaker { upstream, from, to, reason } => {
                 let style = match to.as_str() {
                     "open" => RED,
