@@ -81,6 +81,9 @@ pub const CACHE_BYTES: u64 = 16 * MIB;
 pub const CACHE_BODY_BYTES: u64 = MIB;
 /// What the caches of all apps of a node may take together: a quarter of the smallest machine's memory.
 pub const CACHES_BYTES: u64 = 128 * MIB;
+/// What the outboxes of all apps of a node may take on disk together: a dozen with the defaults, and half of a small
+/// machine's disk.
+pub const OUTBOXES_BYTES: u64 = 4 << 30;
 /// Faults of one rule: there are fewer kinds.
 pub const FAULTS_MAX: usize = 16;
 /// Rules of faults that a node has at a time.

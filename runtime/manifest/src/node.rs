@@ -173,6 +173,8 @@ pub struct Quota {
     pub outgoing: Option<NonZeroU32>,
     /// What its functions may log together in a second; unlimited by default.
     pub log_rate: Option<Bytes>,
+    /// What the outboxes of its apps may take on disk, as they declare them; the node's by default.
+    pub outboxes: Option<Bytes>,
 }
 
 /// Where a secret's value comes from. It is read when an app needs it, never logged and never written anywhere.
@@ -295,6 +297,8 @@ pub struct NodeLimits {
     pub memory: Option<Bytes>,
     /// What the caches of upstreams' answers may take, as all apps declare them.
     pub caches: Bytes,
+    /// What outboxes may take on disk, as all apps declare them.
+    pub outboxes: Bytes,
     /// Open client connections.
     pub connections: NonZeroU32,
     /// Open client connections from one address, or one IPv6 network of 64 bits; a quarter of `connections` by default,
@@ -437,6 +441,7 @@ impl Default for NodeLimits {
             connections: NonZeroU32::new(limits::NODE_CONNECTIONS).expect("the default is not zero"),
             connections_per_address: None,
             caches: Bytes::new(limits::CACHES_BYTES).expect("the default is not zero"),
+            outboxes: Bytes::new(limits::OUTBOXES_BYTES).expect("the default is not zero"),
             half_closed: Duration::constant(limits::NODE_HALF_CLOSED),
             request_min_rate: limits::NODE_REQUEST_MIN_RATE,
         }

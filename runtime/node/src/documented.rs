@@ -134,6 +134,38 @@ fn the_books_examples_of_the_two_files_are_valid() {
     rimward_manifest::NodeFile::parse(&example("node-toml.md")).unwrap();
 }
 
+/// Each block of a page that is a piece of one of the two files, with what it needs around it.
+#[test]
+fn the_books_pieces_of_the_two_files_are_valid() {
+    let mut pieces = 0;
+    for entry in fs::read_dir(page("")).unwrap() {
+        let path = entry.unwrap().path();
+        let is_page = path.extension().is_some_and(|extension| extension == "md");
+        let text = if is_page { fs::read_to_string(&path).unwrap() } else { String::new() };
+        for block in text.split("```toml\n").skip(1) {
+            let block = block.split_once("```").unwrap().0;
+            let has = |tables: &[&str]| {
+                block.lines().any(|line| tables.iter().any(|table| line.starts_with(table)))
+            };
+            let problems = if has(&["[app]", "[function.", "[upstream.", "[store.", "[[trigger."]) {
+                let app = if has(&["[app]"]) { "" } else { "[app]\nname = \"app\"\n" };
+                let function =
+                    if has(&["[function."]) { "" } else { "[function.f]\ncomponent = \"f.wasm\"\n" };
+                rimward_manifest::App::parse(&format!("{app}{block}\n{function}"))
+                    .err()
+                    .map(|problems| problems.to_string())
+            } else if has(&["[node]", "[[app]]", "[tenant.", "[tls]", "[secret."]) {
+                rimward_manifest::NodeFile::parse(block).err().map(|problems| problems.to_string())
+            } else {
+                continue;
+            };
+            pieces += 1;
+            assert!(problems.is_none(), "{}: {}\n{block}", path.display(), problems.unwrap_or_default());
+        }
+    }
+    assert!(pieces > 12, "only {pieces} were found");
+}
+
 /// The page's first block below the heading that promises everything.
 fn example(name: &str) -> String {
     let text = fs::read_to_string(page(name)).unwrap();

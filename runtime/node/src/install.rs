@@ -396,6 +396,7 @@ pub(crate) fn swap(
     if caches > most {
         return Err(InstallError::Caches { caches, most });
     }
+    outboxes::check_room(settings, next.iter().map(|((tenant, _), placed)| (tenant, &*placed.app)))?;
     let mut apps = node.apps();
     node.replace_routes(Routes::new(table));
     *apps = next;

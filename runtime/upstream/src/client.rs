@@ -117,8 +117,10 @@ impl Client {
         resend: Resend,
     ) -> Result<Response<Body>, Error> {
         let route = target.route(request.uri())?; //                  where to, and by whose policy
-        let request = head::prepare(request, &route)?; //             what goes on the wire
-        let mut request = head::decided(request).await?; //           whether it has a body
+        let mut request = head::prepare(request, &route)?; //         what goes on the wire
+        if head::is_undecided(&request) {
+            request = head::decided(request).await?; //               whether it has a body
+        }
         if let Some(lease) = self.pool.take(&route.key, route.rules) {
             match exchange(lease, request, &route.key, clock, resend).await {
                 Ok(response) => return Ok(response),

@@ -10,6 +10,7 @@ use crate::task::Task;
 use crate::upload::Upload;
 use crate::witness::Testimony;
 use crate::{Error, limits};
+use futures_util::future::Either;
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Request, Response, Version};
@@ -109,13 +110,13 @@ impl Connection {
     }
 
     /// Sends a request and waits for the response head. A request that was never sent comes back in the error.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &mut self,
         request: Request<Upload>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<> {
         match &mut self.sender {
-            Sender::Http1(sender, _) => sender.try_send_request(request).await,
-            Sender::Http2(sender) => sender.try_send_request(request).await,
+            Sender::Http1(sender, _) => Either::Left(sender.try_send_request(request)),
+            Sender::Http2(sender) => Either::Right(sender.try_send_request(request)),
         }
     }
 

@@ -38,20 +38,32 @@ pub enum Resend {
     Caller,
 }
 
-/// Sends `request`, waits for the response head, and returns it with its streaming body.
-pub(crate) async fn exchange(
+/// Sends `request` at once. The future waits for the response head, and returns it with its streaming body.
+pub(crate) fn exchange(
     mut lease: Lease,
     mut request: Request<Upload>,
     key: &Key,
     clock: Clock,
     resend: Resend,
-) -> Result<Response<Body>, Lost> {
+) -> impl Future<Output = Result<Response<Body>, Lost>> + use<> {
     lease.connection.address(&mut request, key.origin());
     let hold = request.body().hold();
     let is_spared = lease.is_reused && resend == Resend::Client;
     let spare = if is_spared { repeatable(&request) } else { None };
-    let answer = in_time(lease.connection.send(request), &hold, clock).await?;
-    match answer {
+    // Not inside of the future, which would move the whole request again at each of its layers.
+    let answer = lease.connection.send(request);
+    answered(answer, lease, spare, hold, clock, resend)
+}
+
+async fn answered(
+    answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>,
+    lease: Lease,
+    spare: Option<Box<Request<Upload>>>,
+    hold: Hold,
+    clock: Clock,
+    resend: Resend,
+) -> Result<Response<Body>, Lost> {
+    match in_time(answer, &hold, clock).await? {
         Ok(response) => Ok(received(response, lease, hold, clock)?),
         Err(failed) => match lost(&lease, failed, spare, hold) {
             Lost { error: Error::ConnectionTerminated(cause), again: None }

@@ -12,6 +12,7 @@ use crate::transport::{Attempt, Transport};
 use crate::watch::Event;
 use crate::{Body, Error};
 use bytes::Bytes;
+use futures_util::future::Either;
 use futures_util::stream::{self, StreamExt as _};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
@@ -133,15 +134,15 @@ impl Faults {
 /// One try, with whatever fault it is to meet.
 ///
 /// The faults are those of `state`: what an upstream needs besides, such as tokens, meets what it meets itself.
-pub(crate) async fn send<T: Transport>(
+pub(crate) fn send<T: Transport>(
     state: &State,
     transport: &T,
     request: Request<Body>,
     attempt: Attempt<'_>,
-) -> Result<Response<Body>, Error> {
+) -> impl Future<Output = Result<Response<Body>, Error>> + Send {
     match state.faults().are_on() {
-        false => transport.send(request, attempt).await,
-        true => met(state, transport, request, attempt).await,
+        false => Either::Left(transport.send(request, attempt)),
+        true => Either::Right(Box::pin(met(state, transport, request, attempt))),
     }
 }
 

@@ -45,11 +45,13 @@ pub(crate) fn prepare(request: Request<Body>, route: &Route<'_>) -> Result<Reque
     Ok(Request::from_parts(parts, upload))
 }
 
-/// The request, and for a method that seldom has a body, whether this one has ([`Upload::decided`]).
+/// Whether it has to be seen first that a request has a body: its method seldom has one.
+pub(crate) fn is_undecided(request: &Request<Upload>) -> bool {
+    !request.body().is_empty() && is_usually_bare(request.method())
+}
+
+/// The request, and whether it has a body ([`Upload::decided`]).
 pub(crate) async fn decided(request: Request<Upload>) -> Result<Request<Upload>, Error> {
-    if request.body().is_empty() || !is_usually_bare(request.method()) {
-        return Ok(request);
-    }
     let (parts, upload) = request.into_parts();
     Ok(Request::from_parts(parts, upload.decided().await?))
 }

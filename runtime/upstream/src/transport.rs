@@ -40,9 +40,13 @@ pub struct Attempt<'a> {
 }
 
 impl Transport for Client {
-    async fn send(&self, request: Request<Body>, attempt: Attempt<'_>) -> Result<Response<Body>, Error> {
+    fn send(
+        &self,
+        request: Request<Body>,
+        attempt: Attempt<'_>,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + Send {
         let clock = Clock::until(attempt.timeouts, attempt.head_by, attempt.end);
         let target = Target::Endpoint(attempt.upstream, attempt.endpoint);
-        self.send_within(request, target, clock, attempt.resend).await
+        self.send_within(request, target, clock, attempt.resend)
     }
 }

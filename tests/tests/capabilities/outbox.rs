@@ -261,3 +261,37 @@ async fn a_call_that_was_sent_twice_is_kept_once() {
     assert_eq!(id(&send().await), first);
     eventually("only one was delivered", || (origin.seen().len() == 1).then_some(())).await;
 }
+
+/// K2: what outboxes may take of the disk has a bound, for all of them and for a tenant's; it holds at the limit and not
+/// above it.
+#[tokio::test]
+async fn outboxes_of_all_apps_have_a_bound() {
+    let of = |name: &str| {
+        // 4 MiB, a quarter for dead calls, and answers.
+        let outbox = "outbox = { bytes = '4MiB', body = '1KiB', answers = '1MiB' }";
+        let app = app("proxy").named(name).route(&format!("/{name}"));
+        app.upstream_at("origin", &nobody(), outbox)
+    };
+    let node_has = |most: &str| {
+        let most = most.parse().expect("it is a size");
+        durable().file(|file| file.limits.outboxes = most)
+    };
+    let tenant_has = |most: &str| {
+        durable().tenants(&format!("[tenant.default]\nhosts = ['*']\nlimits = {{ outboxes = '{most}' }}"))
+    };
+    for (node, whose) in [
+        (node_has("12582911B"), "the outboxes of all apps may take"),
+        (tenant_has("12582911B"), "the outboxes of tenant `default` may take"),
+    ] {
+        let node = node.app(of("one")).start().await;
+        let why = node.refuses(of("two")).await;
+        assert!(
+            why.contains(whose) && why.contains("12582912 bytes on disk together, more than the 12582911 of"),
+            "{why}"
+        );
+        assert_eq!(node.node().outboxes().len(), 1, "it was not opened");
+        node.install(of("one")).await;
+    }
+    node_has("12MiB").app(of("one")).app(of("two")).start().await;
+    tenant_has("12MiB").app(of("one")).app(of("two")).start().await;
+}

@@ -118,6 +118,7 @@ fn limits(table: &mut Table<'_>) -> Option<NodeLimits> {
         connections: table.optional("connections").unwrap_or(default.connections),
         connections_per_address: table.optional("connections-per-address"),
         caches: table.optional("caches").unwrap_or(default.caches),
+        outboxes: table.optional("outboxes").unwrap_or(default.outboxes),
         half_closed: table.optional("half-closed").unwrap_or(default.half_closed),
         request_min_rate: table.optional("request-min-rate").unwrap_or(default.request_min_rate),
     })
@@ -161,6 +162,7 @@ fn quota(table: &mut Table<'_>) -> Option<Quota> {
         cpu: table.optional("cpu"),
         outgoing: table.optional("outgoing"),
         log_rate: table.optional("log-rate"),
+        outboxes: table.optional("outboxes"),
     })
 }
 

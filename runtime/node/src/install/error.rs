@@ -45,6 +45,28 @@ pub enum InstallError {
         /// As node.toml allows.
         most: u64,
     },
+    /// The outboxes of all apps take more of the disk than the operator gives them.
+    #[error(
+        "the outboxes of all apps may take {outboxes} bytes on disk together, more than the {most} of `limits.outboxes` in node.toml"
+    )]
+    Outboxes {
+        /// As all apps declare them, with what is kept of dead calls and answers.
+        outboxes: u64,
+        /// As node.toml allows.
+        most: u64,
+    },
+    /// The outboxes of a tenant's apps take more of the disk than the operator gives it.
+    #[error(
+        "the outboxes of tenant `{tenant}` may take {outboxes} bytes on disk together, more than the {most} of its `limits.outboxes` in node.toml"
+    )]
+    TenantOutboxes {
+        /// Whose.
+        tenant: Name,
+        /// As its apps declare them, with what is kept of dead calls and answers.
+        outboxes: u64,
+        /// As node.toml allows.
+        most: u64,
+    },
     /// A host belongs to somebody else.
     #[error(
         "the route `{route}` is on a host that does not belong to tenant `{tenant}`, which has {}",

@@ -2,10 +2,11 @@
 
 use super::{Install, InstallError};
 use crate::invoke::Siblings;
+use crate::node::Settings;
 use crate::outboxes::Delivery;
 use crate::upstreams::UpstreamId;
 use rimward_capability::http::Deferral;
-use rimward_manifest::{Deferred, Duration, Name, OutboxOrder};
+use rimward_manifest::{App, Bytes, Deferred, Duration, Name, OutboxOrder};
 use rimward_upstream::Upstream;
 use rimward_upstream::outbox::{Backoff, Order, Policy, WhenDamaged, WhenFull};
 use std::collections::BTreeMap;
@@ -15,6 +16,11 @@ use std::sync::Arc;
 impl Install<'_> {
     /// Opens them. Where the node keeps nothing, as for a single call from the command line, calls are sent at once.
     pub(super) async fn outboxes(&self) -> Result<BTreeMap<Name, Deferral>, InstallError> {
+        let others = self.node.apps().clone();
+        let this = (self.placement.tenant.clone(), self.bundle.app.name.clone());
+        let others = others.iter().filter(|(key, _)| **key != this);
+        let others = others.map(|((tenant, _), placed)| (tenant, &*placed.app));
+        check_room(self.settings, others.chain([(&this.0, &self.bundle.app)]))?;
         let mut outboxes = BTreeMap::new();
         for (name, declared) in &self.bundle.app.upstreams {
             let Some(outbox) = &declared.outbox else { continue };
@@ -53,13 +59,39 @@ impl Install<'_> {
     }
 }
 
+/// Whether the outboxes of `apps` fit into what the operator gives to each tenant, and to all together.
+pub(super) fn check_room<'a>(
+    settings: &Settings,
+    apps: impl Iterator<Item = (&'a Name, &'a App)>,
+) -> Result<(), InstallError> {
+    let (mut all, mut of_tenants) = (0_u64, BTreeMap::<&Name, u64>::new());
+    for (tenant, app) in apps {
+        let outboxes = app.upstreams.values().filter_map(|upstream| upstream.outbox.as_ref());
+        let bytes = outboxes.map(|outbox| policy(outbox).disk_bytes()).fold(0, u64::saturating_add);
+        all = all.saturating_add(bytes);
+        let of_tenant = of_tenants.entry(tenant).or_default();
+        *of_tenant = of_tenant.saturating_add(bytes);
+    }
+    for (tenant, outboxes) in of_tenants {
+        let most = settings.tenants.get(tenant).and_then(|tenant| tenant.limits.outboxes);
+        if let Some(most) = most.map(Bytes::get)
+            && outboxes > most
+        {
+            return Err(InstallError::TenantOutboxes { tenant: tenant.clone(), outboxes, most });
+        }
+    }
+    let most = settings.file.limits.outboxes.get();
+    if all > most {
+        return Err(InstallError::Outboxes { outboxes: all, most });
+    }
+    Ok(())
+}
+
 /// What is declared, and the defaults where nothing is.
 fn policy(declared: &rimward_manifest::Outbox) -> Policy {
     let default = Policy::default();
     let time = |declared: Option<Duration>, default| declared.map_or(default, Duration::get);
-    let bytes = |declared: Option<rimward_manifest::Bytes>, default| {
-        declared.map_or(default, rimward_manifest::Bytes::get)
-    };
+    let bytes = |declared: Option<Bytes>, default| declared.map_or(default, Bytes::get);
     let bytes_max = bytes(declared.bytes, default.bytes_max);
     Policy {
         bytes_max,

@@ -40,6 +40,15 @@ pub struct Policy {
     pub tells: bool,
 }
 
+impl Policy {
+    /// What the outbox may take on disk, in bytes: waiting calls, dead ones and answers.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        let dead = self.bytes_max / limits::DEAD_SHARE;
+        self.bytes_max.saturating_add(dead).saturating_add(self.answers_bytes_max)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
