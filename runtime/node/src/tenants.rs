@@ -5,7 +5,7 @@ use rimward_capability::logging::SharedRate;
 use rimward_engine::{Budget, Share};
 use rimward_manifest::Quota;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use tokio::sync::Semaphore;
 
 /// One tenant on this node.
@@ -20,6 +20,8 @@ pub(crate) struct TenantShare {
     pub(crate) log_rate: Option<SharedRate>,
     /// Invocations that hold a permit of the node.
     pub(crate) running: AtomicU32,
+    /// Those of them that burn CPU.
+    pub(crate) hogs: AtomicUsize,
     /// Requests that wait.
     pub(crate) waiting: AtomicU32,
 }
@@ -38,6 +40,7 @@ impl TenantShare {
             outgoing: quota.outgoing.map(semaphore),
             log_rate: quota.log_rate.map(|rate| SharedRate::new(rate.get())),
             running: AtomicU32::new(0),
+            hogs: AtomicUsize::new(0),
             waiting: AtomicU32::new(0),
         })
     }

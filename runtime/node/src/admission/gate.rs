@@ -8,7 +8,8 @@
 //! none). It is over when nobody waits, or nobody had to give up for [`OVERLOAD_OVER`]. And invocations that burn CPU are not let in while [`HOGS_WAITING_PER_CORE`] of those that run
 //! wait for a core or are on their way to one: to run more of them at once only makes each take longer.
 //!
-//! Where there are several tenants, the last eighth of the permits is for those that run less than an equal part.
+//! Where there are several tenants, the last eighth of the permits is for those that run less than an equal part, and a
+//! tenant with less than an equal part of those that burn CPU does not wait for the others': they take turns at the cores.
 
 use crate::limits::{HOGS_WAITING_PER_CORE, OVERLOAD_OVER, OVERLOAD_WAIT};
 use crate::tenants::TenantShare;
@@ -32,6 +33,8 @@ pub(super) struct Gate {
     reserved: u32,
     equal_part: u32,
     hogs_waiting_max: usize,
+    /// Invocations that burn CPU which a tenant may have whatever the others do.
+    equal_hogs: usize,
     /// Invocations that burn CPU which have a permit and are not among the engine's hogs yet.
     entering: AtomicUsize,
     engine: Option<Arc<Engine>>,
@@ -65,6 +68,7 @@ pub(super) struct Held {
     gate: Arc<Gate>,
     tenant: Arc<TenantShare>,
     entering: Option<Entering>,
+    is_hog: bool,
 }
 
 /// An invocation that burns CPU, on its way to the engine's hogs. Dropped when it is there: the engine counts it from then on.
@@ -86,6 +90,10 @@ impl Gate {
                 reserved: if tenants > 1 { permits / 8 } else { 0 },
                 equal_part: (permits / tenants).max(1),
                 hogs_waiting_max: HOGS_WAITING_PER_CORE * cores,
+                equal_hogs: match tenants {
+                    ..=1 => 0,
+                    _ => (HOGS_WAITING_PER_CORE * cores / tenants as usize).max(1),
+                },
                 entering: AtomicUsize::new(0),
                 engine,
                 lines: Mutex::new(Lines {
@@ -153,7 +161,7 @@ impl Gate {
 
     /// Takes a free permit, if `tenant` may have it.
     fn take(self: &Arc<Self>, tenant: &Arc<TenantShare>, hog: bool) -> Option<Held> {
-        if hog && self.is_busy() {
+        if hog && self.is_busy() && tenant.hogs.load(SeqCst) >= self.equal_hogs {
             return None;
         }
         let leave = if tenant.running.load(SeqCst) >= self.equal_part { self.reserved } else { 0 };
@@ -161,17 +169,18 @@ impl Gate {
         taken.ok()?;
         tenant.running.fetch_add(1, SeqCst);
         let entering = hog.then(|| {
+            tenant.hogs.fetch_add(1, SeqCst);
             self.entering.fetch_add(1, SeqCst);
             Entering { gate: self.clone() }
         });
-        Some(Held { gate: self.clone(), tenant: tenant.clone(), entering })
+        Some(Held { gate: self.clone(), tenant: tenant.clone(), entering, is_hog: hog })
     }
 
     /// Whether those that burn CPU wait for a core already.
     fn is_busy(&self) -> bool {
         let entering = self.entering.load(SeqCst);
-        let waiting = |engine: &Arc<Engine>| engine.hogs().waiting() + entering >= self.hogs_waiting_max;
-        self.engine.as_ref().is_some_and(waiting)
+        let waiting = self.engine.as_ref().map_or(0, |engine| engine.hogs().waiting());
+        waiting + entering >= self.hogs_waiting_max
     }
 
     /// Gives free permits to who waits, as far as they may have them.
@@ -192,13 +201,24 @@ impl Gate {
         order.sort_by_key(|index| lines.tenants[*index].tenant.running.load(SeqCst));
         for index in order {
             let line = &mut lines.tenants[index];
-            let at = if overloaded { line.waiters.len() - 1 } else { 0 };
-            let Some(held) = self.take(&line.tenant, line.waiters[at].hog) else { continue };
+            let Some((at, held)) = self.first(line, overloaded) else { continue };
             let waiter = line.waiters.remove(at).expect("nobody left the line meanwhile");
             self.left(lines, index);
             return Some((waiter, held));
         }
         None
+    }
+
+    /// Who of a line is next, with the permit. Where one that burns CPU cannot enter, those behind it that do not can.
+    fn first(self: &Arc<Self>, line: &Line, overloaded: bool) -> Option<(usize, Held)> {
+        let at = if overloaded { line.waiters.len() - 1 } else { 0 };
+        let hog = line.waiters[at].hog;
+        if let Some(held) = self.take(&line.tenant, hog) {
+            return Some((at, held));
+        }
+        let mut others = line.waiters.iter().enumerate().filter(|(_, waiter)| hog && !waiter.hog);
+        let (at, _) = if overloaded { others.next_back() } else { others.next() }?;
+        Some((at, self.take(&line.tenant, false)?))
     }
 
     /// One has left the line at `index`.
@@ -280,6 +300,9 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.tenant.running.fetch_sub(1, SeqCst);
+        if self.is_hog {
+            self.tenant.hogs.fetch_sub(1, SeqCst);
+        }
         self.gate.free.fetch_add(1, SeqCst);
         self.gate.call_next();
     }
@@ -324,10 +347,19 @@ mod tests {
         tenant: &Arc<TenantShare>,
         within: Duration,
     ) -> tokio::task::JoinHandle<Option<(Held, Instant)>> {
+        wait_as(gate, tenant, false, within)
+    }
+
+    fn wait_as(
+        gate: &Arc<Gate>,
+        tenant: &Arc<TenantShare>,
+        hog: bool,
+        within: Duration,
+    ) -> tokio::task::JoinHandle<Option<(Held, Instant)>> {
         let (gate, tenant) = (gate.clone(), tenant.clone());
         let deadline = Instant::now() + within;
         tokio::spawn(async move {
-            let held = gate.enter(&tenant, false, deadline).await?;
+            let held = gate.enter(&tenant, hog, deadline).await?;
             Some((held, Instant::now()))
         })
     }
@@ -364,6 +396,34 @@ mod tests {
         assert!(gate.try_enter(&modest, false).is_some());
         let alone = Gate::new(16, 1, WAIT, None);
         assert_eq!(std::iter::from_fn(|| alone.try_enter(&greedy, false).map(std::mem::forget)).count(), 16);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_burns_cpu_waits_for_its_own_tenant_and_keeps_nobody_else_back() {
+        let gate = Gate::new(64, 2, WAIT, None);
+        let (greedy, modest) = (tenant(), tenant());
+        let held: Vec<_> = std::iter::from_fn(|| gate.try_enter(&greedy, true)).collect();
+        assert_eq!(held.len(), gate.hogs_waiting_max);
+        let another = wait_as(&gate, &greedy, true, WAIT / 4);
+        lined_up(&gate, 1).await;
+        let of_its_own = wait(&gate, &greedy, WAIT).await.unwrap();
+        assert!(of_its_own.is_some(), "it burns no CPU");
+        let modest: Vec<_> =
+            futures_util::future::join_all((0..gate.equal_hogs).map(|_| wait_as(&gate, &modest, true, WAIT)))
+                .await;
+        assert!(
+            modest.iter().all(|entered| entered.as_ref().unwrap().is_some()),
+            "the other tenant's do not count"
+        );
+        assert!(another.await.unwrap().is_none());
+        assert_eq!(greedy.hogs.load(SeqCst), held.len());
+        drop(held);
+        assert_eq!(greedy.hogs.load(SeqCst), 0);
+        let alone = Gate::new(64, 1, WAIT, None);
+        assert_eq!(
+            std::iter::from_fn(|| alone.try_enter(&greedy, true).map(std::mem::forget)).count(),
+            alone.hogs_waiting_max
+        );
     }
 
     #[tokio::test(start_paused = true)]
