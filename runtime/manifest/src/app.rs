@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 use crate::document;
 use crate::function_limits::Limits;
 use crate::host::{HostName, HostPattern};
+use crate::model::Model;
 use crate::name::Name;
 use crate::path::AppPath;
 use crate::problem::Problems;
@@ -36,6 +37,8 @@ pub struct App {
     pub upstreams: BTreeMap<Name, Upstream>,
     /// The stores that say more than their name.
     pub stores: BTreeMap<Name, Store>,
+    /// The models.
+    pub models: BTreeMap<Name, Model>,
 }
 
 /// One component of an app, with its limits and grants. What is not granted is denied.
@@ -61,6 +64,9 @@ pub struct Function {
     /// Functions of the same app that it may call.
     #[serde(default)]
     pub functions: BTreeSet<Name>,
+    /// Models that it may ask.
+    #[serde(default)]
+    pub models: BTreeSet<Name>,
     /// Key-value stores that it may open.
     #[serde(default)]
     pub stores: BTreeSet<Name>,
@@ -189,6 +195,7 @@ impl App {
             http: vec![everything],
             upstreams: BTreeMap::new(),
             stores: BTreeMap::new(),
+            models: BTreeMap::new(),
         }
     }
 
@@ -206,7 +213,8 @@ impl App {
 
     /// Every file besides the components that belongs to the app.
     pub fn files(&self) -> BTreeSet<&AppPath> {
-        self.upstreams.values().flat_map(Upstream::app_files).collect()
+        let models = self.models.values().filter_map(|model| Some(&model.local.as_ref()?.file));
+        self.upstreams.values().flat_map(Upstream::app_files).chain(models).collect()
     }
 }
 
@@ -221,6 +229,7 @@ impl Function {
             upstreams: BTreeSet::new(),
             hosts: BTreeSet::new(),
             functions: BTreeSet::new(),
+            models: BTreeSet::new(),
             stores: BTreeSet::new(),
             config: BTreeMap::new(),
             secrets: BTreeSet::new(),
@@ -270,6 +279,8 @@ struct Shape<'a> {
     upstream: Option<&'a BTreeMap<Name, Upstream>>,
     /// The stores that say more than their name, by name.
     store: Option<&'a BTreeMap<Name, Store>>,
+    /// The models, by name.
+    model: Option<&'a BTreeMap<Name, Model>>,
 }
 
 /// The app as a whole.
@@ -298,6 +309,7 @@ impl Serialize for App {
             trigger: Some(Triggers { http: Some(&self.http) }),
             upstream: Some(&self.upstreams),
             store: Some(&self.stores),
+            model: Some(&self.models),
         };
         shape.serialize(serializer)
     }

@@ -15,6 +15,7 @@ mod function_limits;
 mod header;
 mod host;
 pub mod limits;
+mod model;
 mod name;
 mod net;
 mod node;
@@ -37,6 +38,9 @@ pub use fault::{Fault, FaultError, FaultKind, FaultRule, FaultTarget};
 pub use function_limits::{AboveCeiling, FunctionLimits, Limits};
 pub use header::{HeaderError, HeaderKey, HeaderKeyError, HeaderTemplate, Part};
 pub use host::{HostError, HostName, HostPattern, Scheme};
+pub use model::{
+    Confidence, ConfidenceRule, LocalModel, Model, ModelMode, ModelPlace, ModelProtocol, RemoteModel,
+};
 pub use name::{Name, NameError};
 pub use net::{AllowNet, AllowNetError, Port};
 pub use node::{

@@ -154,6 +154,9 @@ pub struct Tenant {
     /// The highest limits that its functions may declare.
     #[serde(default)]
     pub ceiling: Limits,
+    /// Whether models of its apps may run on the node; only where it is the one tenant by default.
+    #[serde(rename = "local-models")]
+    pub local_models: Option<bool>,
     /// The secrets of its apps, by name.
     #[serde(default, rename = "secret")]
     pub secrets: BTreeMap<Name, Secret>,

@@ -3,6 +3,7 @@
 //! there serving.
 
 mod error;
+mod models;
 mod outboxes;
 mod reuse;
 mod upstreams;
@@ -124,12 +125,14 @@ pub(crate) async fn prepare(
     let (upstreams, followed) = install.upstreams()?;
     let stores = install.stores().await?;
     let outboxes = install.outboxes().await?;
+    let models = install.models(&upstreams).await?;
     let codes = load(node, &bundle).await?;
     let compiled = codes.values().filter(|code| matches!(code.origin, Origin::Compiled(_))).count();
     let siblings = Arc::new(Siblings::new(Arc::downgrade(node)));
     let mut functions = BTreeMap::new();
     for (name, code) in &codes {
-        let grants = install.grants(name, &limits[name], &upstreams, &outboxes, &stores, siblings.clone())?;
+        let ports = Ports { upstreams: &upstreams, outboxes: &outboxes, models: &models, stores: &stores };
+        let grants = install.grants(name, &limits[name], ports, siblings.clone())?;
         functions.insert(name.clone(), Arc::new(install.deployed(name, code, grants, limits[name].clone())?));
     }
     siblings.complete(&functions);
@@ -270,9 +273,7 @@ impl Install<'_> {
         &self,
         name: &Name,
         limits: &FunctionLimits,
-        upstreams: &BTreeMap<Name, Arc<Upstream>>,
-        outboxes: &BTreeMap<Name, http::Deferral>,
-        stores: &BTreeMap<Name, Arc<dyn rimward_store::Store>>,
+        Ports { upstreams, outboxes, models, stores }: Ports<'_>,
         siblings: Arc<Siblings>,
     ) -> Result<Grants, InstallError> {
         let function = &self.bundle.app.functions[name];
@@ -309,6 +310,9 @@ impl Install<'_> {
                         .filter(|(name, _)| function.upstreams.contains(*name))
                         .map(|(name, deferral)| (name.to_string(), deferral.clone()))
                         .collect(),
+                ),
+                models: Arc::new(
+                    function.models.iter().map(|name| (name.to_string(), models[name].clone())).collect(),
                 ),
                 functions: Arc::new(text(&function.functions)),
                 invoke: siblings,
@@ -372,6 +376,15 @@ impl Install<'_> {
             id,
         })
     }
+}
+
+/// What the functions of an app are given access to, by name.
+#[derive(Clone, Copy)]
+struct Ports<'a> {
+    upstreams: &'a BTreeMap<Name, Arc<Upstream>>,
+    outboxes: &'a BTreeMap<Name, http::Deferral>,
+    models: &'a BTreeMap<Name, http::ModelGrant>,
+    stores: &'a BTreeMap<Name, Arc<dyn rimward_store::Store>>,
 }
 
 /// Replaces the snapshot: whole, or not at all. Conflicts are told as those of the app that is `new`.

@@ -14,6 +14,7 @@ use crate::install::{InstallError, Installed, Placement, install};
 use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
 use crate::listen::GivenSocket;
 use crate::metrics::Metrics;
+use crate::models::Models;
 use crate::observe::Observer;
 use crate::outboxes::{Delivery, Outboxes};
 use crate::pressure::{MemorySource, Pressure};
@@ -131,6 +132,8 @@ pub(crate) struct Shared {
     pub(crate) client_config: ClientConfig,
     /// What is known of upstreams.
     pub(crate) upstreams: States,
+    /// Models on this node.
+    pub(crate) models: Models,
     /// Calls that wait for theirs.
     pub(crate) outboxes: Outboxes,
     pub(crate) core_count: usize,

@@ -139,7 +139,7 @@ impl Breaker {
     }
 
     /// Whether a try would be let through now, as far as can be told without asking for it.
-    pub(crate) fn would_admit(&self, now: Instant) -> bool {
+    pub fn would_admit(&self, now: Instant) -> bool {
         self.phase(now) != Phase::Open
     }
 

@@ -8,6 +8,7 @@ use rimward_bundle::{Bundle, Component};
 use rimward_manifest::{Bind, Name, UpstreamBinding};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 /// An app that a test installs.
 #[derive(Clone)]
@@ -164,7 +165,13 @@ impl App {
             (name.clone(), Component::new(bytes).unwrap_or_else(|error| panic!("`{guest}`: {error}")))
         });
         let components = components.collect();
-        Bundle::new(app, components, BTreeMap::new())
+        let file = |path: &rimward_manifest::AppPath| {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("files").join(path.as_str());
+            let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("`{}`: {error}", file.display()));
+            (path.clone(), Bytes::from(bytes))
+        };
+        let files = app.files().into_iter().map(file).collect();
+        Bundle::new(app, components, files)
     }
 
     /// Its `rimward.toml`.

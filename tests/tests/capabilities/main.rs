@@ -10,6 +10,7 @@ mod fallback;
 mod functions;
 mod keyvalue;
 mod logs;
+mod models;
 mod outbox;
 mod sdk;
 mod support;

@@ -5,7 +5,8 @@ use super::bodies::{Draining, Holding};
 use super::call::Invocation;
 use super::deferred::{self, Deferral, OUTBOX_HOST, Refused};
 use super::errors::{from_upstream, to_upstream};
-use super::traced::Traced;
+use super::models::ModelGrant;
+use super::traced::{Traced, trace_id};
 use crate::{Offence, Offences, limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
@@ -23,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 const UPSTREAM_SUFFIX: &str = ".upstream.internal";
+const MODEL_SUFFIX: &str = ".model.internal";
 const FUNCTION_SUFFIX: &str = ".function.internal";
 const INTERNAL_SUFFIX: &str = ".internal";
 
@@ -58,6 +60,8 @@ pub struct Grant {
     pub egress: Arc<Egress>,
     /// Named upstreams.
     pub upstreams: Arc<BTreeMap<String, Arc<Upstream>>>,
+    /// Models.
+    pub models: Arc<BTreeMap<String, ModelGrant>>,
     /// The outboxes of those that have one.
     pub outboxes: Arc<BTreeMap<String, Deferral>>,
     /// Functions of the same app.
@@ -79,25 +83,26 @@ pub(crate) struct Outgoing {
 }
 
 #[derive(Clone)]
-struct Context {
+pub(super) struct Context {
     grant: Grant,
     logs: logging::Grant,
-    client: Arc<Client>,
-    wall: super::Wall,
+    pub(super) client: Arc<Client>,
+    pub(super) wall: super::Wall,
     depth: u8,
-    request_id: Arc<str>,
+    pub(super) request_id: Arc<str>,
     offences: Arc<Offences>,
-    traceparent: Option<http::HeaderValue>,
+    pub(super) traceparent: Option<http::HeaderValue>,
     in_flight: Arc<Semaphore>,
 }
 
 /// Held until the answer has been read.
-struct CallPermit {
+pub(super) struct CallPermit {
     _invocation: OwnedSemaphorePermit,
     _owner: Option<OwnedSemaphorePermit>,
 }
 
 enum Destination<'a> {
+    Model(&'a ModelGrant),
     Function(&'a str),
     Upstream(&'a str, &'a Upstream),
     Outbox,
@@ -220,6 +225,7 @@ impl Context {
                 }
                 _ => self.call(request, name, upstream, options, permit).await,
             },
+            Destination::Model(model) => self.ask_model(request, model, permit).await,
             Destination::Outbox => {
                 self.deferred(request.method().clone(), request.uri().path().to_owned()).await
             }
@@ -261,7 +267,7 @@ impl Context {
 
     /// What is awaited ends with the invocation's own time, if it has not answered yet. Bodies that are streamed
     /// through go on after that; the timeouts of the upstream bound them.
-    async fn in_time<T>(&self, sending: impl Future<Output = T>) -> Result<T, Error> {
+    pub(super) async fn in_time<T>(&self, sending: impl Future<Output = T>) -> Result<T, Error> {
         match self.wall.calls_deadline() {
             Some(deadline) => tokio::time::timeout_at(deadline.into(), sending)
                 .await
@@ -291,6 +297,10 @@ impl Context {
         }
         let response = called.map_err(CallFailure::Upstream)?.response;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
+    }
+
+    pub(super) fn trace_id(&self) -> &str {
+        self.traceparent.as_ref().map_or("", trace_id)
     }
 
     fn traced<'a>(&'a self, upstream: &'a str) -> Option<Traced<'a>> {
@@ -395,7 +405,7 @@ fn wanted(options: &RequestOptions) -> Wanted {
 }
 
 /// Why a call came to nothing.
-enum CallFailure {
+pub(super) enum CallFailure {
     /// The function was not granted it: what to name in this key of its manifest.
     Denied(&'static str),
     /// Sending it failed.
@@ -465,6 +475,9 @@ impl Grant {
                 .get_key_value(name)
                 .map(|(name, upstream)| Destination::Upstream(name, upstream))
                 .ok_or(CallFailure::Denied("upstreams"));
+        }
+        if let Some(name) = host.strip_suffix(MODEL_SUFFIX) {
+            return self.models.get(name).map(Destination::Model).ok_or(CallFailure::Denied("models"));
         }
         if host == OUTBOX_HOST && !self.outboxes.is_empty() {
             return Ok(Destination::Outbox);

@@ -72,6 +72,6 @@ impl<'a> Traced<'a> {
 }
 
 /// The trace's own id (W3C Trace Context, section 3.2.2.3).
-fn trace_id(traceparent: &HeaderValue) -> &str {
+pub(super) fn trace_id(traceparent: &HeaderValue) -> &str {
     traceparent.to_str().ok().and_then(|text| text.split('-').nth(1)).unwrap_or_default()
 }

@@ -1,7 +1,9 @@
 //! What a running node has given up. What that keeps from an attacker is tested in `runtime/confine`.
 
-use crate::harness::{Folder, address, example, get};
+use crate::harness::{Folder, address, example, get, guest};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 fn served(folder: &Folder, node_toml: &str) -> (u16, String, String, String) {
     folder
@@ -56,4 +58,37 @@ fn confining_is_the_operators_choice() {
     let (status, about, _, log) = served(&folder, "[node]\nconfine = \"off\"\n");
     assert_eq!((status, field(&about, "Seccomp:")), (200, "0"));
     assert!(log.contains("this process is not confined"), "{log}");
+}
+
+/// A model needs threads, memory and vector instructions, and nothing that a confined node gave up.
+#[test]
+fn a_confined_node_runs_models() {
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/files/classifier.onnx");
+    let folder = Folder::new();
+    let app = "[app]\nname = \"shop\"\n[function.asks]\ncomponent = \"model.wasm\"\nmodels = [\"classifier\"]\n\
+               [[trigger.http]]\nroute = \"/*rest\"\nfunction = \"asks\"\n\
+               [model.classifier]\nlocal = { file = \"classifier.onnx\" }\n";
+    let node = "[node]\nstate = \"state\"\ncache = \"code\"\nlisten = [\"127.0.0.1:0\"]\nconfine = \"required\"\n\
+                [ops]\nlisten = \"off\"\n[[app]]\npath = \"shop\"\n";
+    folder
+        .write("shop/rimward.toml", app)
+        .write("shop/model.wasm", guest("model"))
+        .write("shop/classifier.onnx", std::fs::read(model).unwrap())
+        .write("node.toml", node);
+    let mut node = folder.start(&["serve", "--config", "node.toml", "--json"]);
+    let address = address(&node.event("ready"));
+    let body = r#"{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[0,0,0]}]}"#;
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "POST /v2/models/classifier/infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.contains("\"data\":[0.5,0.5]"), "{reply}\n{}", folder.log());
+    }
+    assert_eq!(node.stop(), Some(0));
 }

@@ -8,6 +8,7 @@ use super::{App, Build, Durability, Function, HttpTrigger, Reuse, Store, StoreKi
 use crate::document::Table;
 use crate::function_limits::Limits;
 use crate::limits::{FUNCTIONS_MAX, ROUTES_MAX};
+use crate::model::Model;
 use crate::scalar::{Scalar, Trouble, choice};
 use crate::table::RouteTable;
 use crate::upstream::Upstream;
@@ -16,11 +17,15 @@ use crate::upstream::Upstream;
 struct Declared<'t> {
     functions: Vec<&'t str>,
     upstreams: Vec<&'t str>,
+    models: Vec<&'t str>,
 }
 
 pub(super) fn app(root: &mut Table<'_>) -> Option<App> {
-    root.not_yet(&["model"]);
-    let declared = Declared { functions: root.names_of("function"), upstreams: root.names_of("upstream") };
+    let declared = Declared {
+        functions: root.names_of("function"),
+        upstreams: root.names_of("upstream"),
+        models: root.names_of("model"),
+    };
     let header = root.table("app", |table| Some((table.required("name"), table.optional("version"))));
     if !root.has("app") {
         root.missing::<()>("app", "an app begins with `[app]` and its `name`");
@@ -30,8 +35,9 @@ pub(super) fn app(root: &mut Table<'_>) -> Option<App> {
     let http = root.table("trigger", |table| http(table, &declared)).unwrap_or_default();
     let upstreams = root.named("upstream", |table| Upstream::read(table, &declared.functions));
     let stores = root.named("store", store);
+    let models = root.named("model", |table| Model::read(table, &declared.upstreams));
     let (name, version) = header?;
-    Some(App { name: name?, version, functions, http, upstreams, stores })
+    Some(App { name: name?, version, functions, http, upstreams, stores, models })
 }
 
 fn check_functions(root: &Table<'_>, count: usize) {
@@ -44,7 +50,7 @@ fn check_functions(root: &Table<'_>, count: usize) {
 }
 
 fn function(table: &mut Table<'_>, declared: &Declared<'_>) -> Option<Function> {
-    table.not_yet(&["models", "publishes"]);
+    table.not_yet(&["publishes"]);
     let component = table.required("component");
     let function = Function {
         build: table.table("build", build),
@@ -53,6 +59,7 @@ fn function(table: &mut Table<'_>, declared: &Declared<'_>) -> Option<Function> 
         upstreams: table.references("upstreams", "upstream", &declared.upstreams),
         hosts: table.list("hosts"),
         functions: table.references("functions", "function", &declared.functions),
+        models: table.references("models", "model", &declared.models),
         stores: table.list("stores"),
         config: table.map("config"),
         secrets: table.list("secrets"),

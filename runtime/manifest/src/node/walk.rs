@@ -139,6 +139,7 @@ fn tenant(table: &mut Table<'_>, owners: &mut Vec<(String, HostName)>) -> Option
     let tenant = Tenant {
         limits: table.table("limits", quota).unwrap_or_default(),
         ceiling: table.table("ceiling", Limits::read).unwrap_or_default(),
+        local_models: table.optional("local-models"),
         secrets: table.named("secret", secret),
         hosts: hosts?,
     };

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rimward_manifest::{
-    App, Durability, FileAt, HostName, Limits, Name, NodeFile, Reuse, StoreKind, UpstreamBinding, limits,
+    App, ConfidenceRule, Durability, FileAt, HostName, Limits, ModelMode, ModelPlace, Name, NodeFile, Reuse,
+    StoreKind, UpstreamBinding, limits,
 };
 
 /// Every key that this version reads.
@@ -21,6 +22,7 @@ reuse     = 100
 upstreams = ["vision"]
 hosts     = ["https://api.example.com:443", "http://*.example.org"]
 functions = ["report"]
+models    = ["classifier"]
 stores    = ["sightings", "cache"]
 config    = { threshold = "0.8" }
 secrets   = ["camera-key"]
@@ -48,6 +50,17 @@ client-certificate = { cert = "certs/client.pem", key = "client-key" }
 [store.cache]
 kind       = "memory"
 durability = "interval"
+
+[model.classifier]
+place             = "auto"
+mode              = "escalate"
+deadline          = "150ms"
+min-confidence    = 0.7
+confidence        = "softmax"
+confidence-output = "scores"
+allow-non-finite  = true
+remote            = { upstream = "vision", model = "resnet50", version = "2", protocol = "oip-http", binary = true }
+local             = { file = "models/mobilenet.onnx" }
 "#;
 
 fn whole() -> App {
@@ -135,10 +148,10 @@ fn the_secrets_of_an_app_are_those_that_it_reads_and_those_that_its_calls_carry(
 }
 
 #[test]
-fn the_files_of_an_app_are_those_that_its_upstreams_name() {
+fn the_files_of_an_app_are_those_that_its_upstreams_and_models_name() {
     let app = whole();
     let files: Vec<&str> = app.files().into_iter().map(|path| path.as_str()).collect();
-    assert_eq!(files, ["certs/ca.pem", "certs/client.pem"]);
+    assert_eq!(files, ["certs/ca.pem", "certs/client.pem", "models/mobilenet.onnx"]);
 }
 
 #[test]
@@ -227,4 +240,59 @@ fn a_binding_replaces_what_it_names_and_leaves_the_rest() {
     assert_eq!(bound.ca, Some(FileAt::Node("/etc/ca.pem".into())));
     assert_eq!(bound.client_certificate, declared.client_certificate);
     assert_eq!(bound.timeout, declared.timeout);
+}
+
+#[test]
+fn every_key_of_a_model_is_read() {
+    let app = whole();
+    assert_eq!(names(&app.functions["classify"].models), ["classifier"]);
+    let model = &app.models["classifier"];
+    assert_eq!((model.place(), model.mode()), (ModelPlace::Auto, ModelMode::Escalate));
+    assert_eq!(model.deadline.unwrap().get(), Duration::from_millis(150));
+    assert!((model.min_confidence.unwrap().get() - 0.7).abs() < 1e-9);
+    assert_eq!(
+        (model.confidence, model.confidence_output.as_deref()),
+        (Some(ConfidenceRule::Softmax), Some("scores"))
+    );
+    assert!(model.allow_non_finite);
+    let remote = model.remote.as_ref().unwrap();
+    assert_eq!((remote.upstream.as_str(), remote.model.as_deref()), ("vision", Some("resnet50")));
+    assert_eq!((remote.version.as_deref(), remote.binary), (Some("2"), Some(true)));
+    let file = &model.local.as_ref().unwrap().file;
+    assert!(app.files().contains(file), "it belongs to the bundle");
+}
+
+#[test]
+fn a_model_is_placed_by_what_it_has() {
+    let of = |keys: &str| {
+        let text = format!(
+            "[app]\nname = 'a'\n[function.f]\ncomponent = 'f.wasm'\n[upstream.u]\nurl = 'http://u'\n[model.m]\n{keys}"
+        );
+        App::parse(&text).map(|app| app.models["m"].clone()).map_err(|problems| problems.to_string())
+    };
+    let (local, remote) = ("local = { file = 'm.onnx' }\n", "remote = { upstream = 'u' }\n");
+    let both = format!("{local}{remote}");
+    let at = |keys: &str| of(keys).map(|model| (model.place(), model.mode())).unwrap();
+    assert_eq!(at(local).0, ModelPlace::Local);
+    assert_eq!(at(remote).0, ModelPlace::Remote);
+    assert_eq!(at(&both), (ModelPlace::Auto, ModelMode::Hedge));
+    assert_eq!(at(&format!("{both}min-confidence = 1")).1, ModelMode::Escalate);
+    for (keys, why) in [
+        (String::new(), "`local` or `remote"),
+        (format!("{local}place = 'auto'"), "the model has no `remote`, which this place needs"),
+        (format!("{remote}place = 'local'"), "the model has no `local`, which this place needs"),
+        (format!("{local}min-confidence = 0.5"), "answered on both sides"),
+        (format!("{both}place = 'remote'\nmode = 'hedge'"), "answered on both sides"),
+        (format!("{both}mode = 'escalate'"), "nothing says when to escalate"),
+        (format!("{both}min-confidence = 1.1"), "`1.1` is not between 0 and 1"),
+        (format!("{both}min-confidence = nan"), "is not between 0 and 1"),
+        (format!("{both}min-confidence = '0.5'"), "a number is expected"),
+        ("remote = { upstream = 'v' }".to_owned(), "`v`"),
+        ("remote = { upstream = 'u', model = '' }".to_owned(), "`model` is empty"),
+        ("local = { file = '../m.onnx' }".to_owned(), "leaves the app's folder"),
+        ("remote = { upstream = 'u', protocol = 'grpc' }".to_owned(), "`oip-http`"),
+    ] {
+        let problem = of(&keys).unwrap_err();
+        assert!(problem.contains(why), "{keys}: {problem}");
+    }
 }

@@ -38,6 +38,7 @@ ceiling = { memory = "128MiB", cpu = "1s" }
 
 [tenant.acme]
 hosts = ["acme.example.org"]
+local-models = true
 [tenant.acme.secret.key]
 env = "ACME_KEY"
 

@@ -96,9 +96,7 @@ fn several_places_of_an_upstream_are_two_to_64() {
 #[test]
 fn a_key_of_a_later_version_is_named_as_such() {
     let later = |key: &str| format!("`{key}` is not supported by this version yet");
-    check_app("models = ['m']", &[&format!("1:1 {}", later("function.f.models"))]);
     check_app("publishes = ['t']", &[&format!("1:1 {}", later("function.f.publishes"))]);
-    check_app("[model.m]\nplace = 'auto'", &[&format!("1:2 {}", later("model"))]);
     check_app("[[trigger.cron]]\nschedule = '*'", &[&format!("1:11 {}", later("trigger.cron"))]);
     check_app("[[trigger.message]]\ntopic = 't'", &[&format!("1:11 {}", later("trigger.message"))]);
 }

@@ -1,6 +1,7 @@
 //! Why a bundle is refused, in the operator's and the author's words, each with what to do about it.
 
 use crate::OutboxError;
+use crate::models::ModelError;
 use crate::secrets::SecretError;
 use rimward_capability::Refused;
 use rimward_engine::LoadError;
@@ -66,6 +67,23 @@ pub enum InstallError {
         outboxes: u64,
         /// As node.toml allows.
         most: u64,
+    },
+    /// A model is to run on a node of several tenants, and nobody said that it may.
+    #[error(
+        "the model `{name}` has a `local` side, which needs `local-models = true` in the tenant's table of node.toml where \
+         there are several tenants: nothing bounds what a model takes of memory and time"
+    )]
+    LocalModels {
+        /// The model.
+        name: Name,
+    },
+    /// A model's file cannot be run.
+    #[error("the model `{name}` cannot be loaded")]
+    Model {
+        /// The model.
+        name: Name,
+        /// Why.
+        source: ModelError,
     },
     /// A host belongs to somebody else.
     #[error(

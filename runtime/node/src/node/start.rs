@@ -8,6 +8,7 @@ use crate::crowd::Crowd;
 use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT, DESCRIPTORS_MIN, HANDSHAKES_PART};
 use crate::listen::{self, Given, ListenError};
 use crate::metrics::Metrics;
+use crate::models::Models;
 use crate::outboxes::Outboxes;
 use crate::pressure::{self, Pressure};
 use crate::revision::WarmRoom;
@@ -266,6 +267,7 @@ fn shared(
         memory_stores: Stores::memory(),
         client_config,
         upstreams: States::new(options.observer),
+        models: Models::default(),
         outboxes: Outboxes::new(match options.state {
             StateChoice::Durable => Some(file.node.state.clone()),
             StateChoice::Memory => None,

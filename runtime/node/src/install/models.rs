@@ -1,0 +1,81 @@
+//! The models of an app: files are loaded, and what is declared becomes what decides for each call.
+
+use super::{Install, InstallError};
+use rimward_capability::http::ModelGrant;
+use rimward_inference::confidence::Rule;
+use rimward_inference::remote::RemoteModel;
+use rimward_inference::{Confidence, Mode, Model};
+use rimward_manifest::{ConfidenceRule, Duration, ModelMode, ModelPlace, Name};
+use rimward_upstream::Upstream;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+impl Install<'_> {
+    pub(super) async fn models(
+        &self,
+        upstreams: &BTreeMap<Name, Arc<Upstream>>,
+    ) -> Result<BTreeMap<Name, ModelGrant>, InstallError> {
+        let mut models = BTreeMap::new();
+        for (name, declared) in &self.bundle.app.models {
+            let place = declared.place();
+            let local = match declared.local.as_ref().filter(|_| place != ModelPlace::Remote) {
+                None => None,
+                Some(_) if !self.may_run_models() => {
+                    return Err(InstallError::LocalModels { name: name.clone() });
+                }
+                Some(local) => {
+                    let file = &self.bundle.files[&local.file];
+                    let loaded =
+                        self.node.models.load(&self.placement.tenant, file, self.node.core_count).await;
+                    Some(loaded.map_err(|source| InstallError::Model { name: name.clone(), source })?)
+                }
+            };
+            let remote = declared.remote.as_ref().filter(|_| place != ModelPlace::Local);
+            let model = Model {
+                name: name.to_string(),
+                deadline: declared.deadline.map(Duration::get),
+                mode: mode(declared.mode()),
+                confidence: confidence(declared),
+                allows_non_finite: declared.allow_non_finite,
+                local,
+                remote: remote.map(|remote| {
+                    let there = remote.model.as_deref().unwrap_or(name.as_str());
+                    RemoteModel::new(there, remote.version.as_deref(), remote.binary)
+                }),
+                judge: Mutex::default(),
+            };
+            let upstream = remote.map(|remote| upstreams[&remote.upstream].clone());
+            models.insert(name.clone(), ModelGrant { model: Arc::new(model), upstream });
+        }
+        Ok(models)
+    }
+
+    /// What a model may take of memory and time is not bounded, so that it is for tenants who are trusted with that.
+    fn may_run_models(&self) -> bool {
+        self.tenant.local_models.unwrap_or(self.settings.tenants.len() == 1)
+    }
+}
+
+fn mode(declared: ModelMode) -> Mode {
+    match declared {
+        ModelMode::Hedge => Mode::Hedge,
+        ModelMode::Fallback => Mode::Fallback,
+        ModelMode::Escalate => Mode::Escalate,
+    }
+}
+
+/// Where nothing is asked about it, none is computed.
+fn confidence(declared: &rimward_manifest::Model) -> Option<Confidence> {
+    let is_asked = declared.confidence.is_some() || declared.min_confidence.is_some();
+    is_asked.then(|| Confidence {
+        rule: match declared.confidence.unwrap_or(ConfidenceRule::Maximum) {
+            ConfidenceRule::Maximum => Rule::Maximum,
+            ConfidenceRule::Softmax => Rule::Softmax,
+            ConfidenceRule::Margin => Rule::Margin,
+            ConfidenceRule::Entropy => Rule::Entropy,
+            ConfidenceRule::Value => Rule::Value,
+        },
+        output: declared.confidence_output.clone(),
+        least: declared.min_confidence.map_or(0.0, rimward_manifest::Confidence::get),
+    })
+}
