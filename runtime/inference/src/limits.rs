@@ -49,7 +49,10 @@ pub const TIMELY_SHARE: f64 = 0.8;
 pub const PROBE_EVERY: Duration = Duration::from_millis(250);
 /// The percentile of a side's latency that it is expected to take.
 pub const EXPECTED_PERCENTILE: f64 = 0.95;
-/// What is left of the time for a local call that has to be in time, beside what it takes.
-pub const HEDGE_MARGIN: Duration = Duration::from_millis(2);
+/// What is left of the time for a local call that has to be in time, beside the most that one has taken lately: for threads
+/// that are late on a busy machine.
+pub const HEDGE_MARGIN: Duration = Duration::from_millis(5);
+/// The same at the least, as a share of the time.
+pub const HEDGE_SHARE: f64 = 0.1;
 /// How long a call may take where nobody says: the same as an invocation.
 pub const CALL_TIME: Duration = Duration::from_secs(10);

@@ -15,8 +15,8 @@ mod simulation;
 
 use self::recent::Recent;
 use crate::limits::{
-    HEDGE_MARGIN, LAST_CALLS, LATE_CALLS, LATE_RUN, PROBE_EVERY, SETTLED_AFTER, TIMELY_RUN, TIMELY_RUN_MAX,
-    TIMELY_RUN_STEP, TIMELY_SHARE,
+    HEDGE_MARGIN, HEDGE_SHARE, LAST_CALLS, LATE_CALLS, LATE_RUN, PROBE_EVERY, SETTLED_AFTER, TIMELY_RUN,
+    TIMELY_RUN_MAX, TIMELY_RUN_STEP, TIMELY_SHARE,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -178,8 +178,8 @@ impl Judge {
     /// When the local model has to begin, so that it is in time.
     fn hedge_after(&self, outlook: Outlook) -> Duration {
         // Where nothing is known of it, half of the time is for each.
-        let needed = self.local.expected(outlook.now, outlook.bytes).unwrap_or(outlook.left / 2);
-        outlook.left.saturating_sub(needed + HEDGE_MARGIN)
+        let needed = self.local.slowest(outlook.now, outlook.bytes).unwrap_or(outlook.left / 2);
+        outlook.left.saturating_sub(needed + HEDGE_MARGIN.max(outlook.left.mul_f64(HEDGE_SHARE)))
     }
 
     /// A local call of so many bytes took so long.

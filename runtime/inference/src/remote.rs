@@ -11,6 +11,9 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 use tokio::time::Instant;
 
+/// The id of a call that has none: KServe 0.21 fails over such calls.
+const NO_ID: &str = "0";
+
 /// What is sent to a server.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -105,7 +108,8 @@ impl RemoteModel {
             signature.check_inputs(&request.inputs)?;
         }
         let is_binary = self.sends_binary(server, deadline).await?;
-        let body = Some(http::write_request(request, is_binary)?);
+        let id = Some(request.id.as_deref().unwrap_or(NO_ID));
+        let body = Some(http::write_request(request, id, is_binary)?);
         let received = server.exchange(Sent { path: format!("{}/infer", self.path), body }, deadline).await?;
         let received = accepted(received)?;
         let response = http::read_response(received.body, received.header_length.as_deref())?;

@@ -8,7 +8,7 @@ use super::bodies::Holding;
 use super::errors::from_upstream;
 use super::outgoing::{CallFailure, CallPermit, Context};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Limited, StreamBody};
@@ -59,7 +59,11 @@ impl Context {
             Ok(asked) => asked,
             Err(reply) => return Ok(response(reply, permit)),
         };
+        let encoding = parts.headers.get(CONTENT_ENCODING);
         let reply = match &asked {
+            _ if encoding.is_some_and(|encoding| encoding != "identity") => {
+                Reply::problem(415, "nothing is unpacked on the node: send it without a `content-encoding`")
+            }
             Asked::Server => Reply::server(env!("CARGO_PKG_VERSION")),
             Asked::Live => Reply::live(),
             _ if asked.model().is_some_and(|name| name != grant.model.name) => {

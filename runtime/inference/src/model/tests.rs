@@ -71,19 +71,26 @@ async fn the_cloud_answers_where_it_is_in_time() {
     assert_eq!(&answer.response.model, "classifier");
 }
 
-#[tokio::test]
-async fn the_node_answers_in_time_where_the_cloud_does_not() {
-    let model = model(Mode::Hedge, None).await;
-    for _ in 0..crate::limits::LATE_RUN {
-        let start = Instant::now();
-        let answer = ask(&model, &cloud(60_000, 200)).await.unwrap();
-        assert_eq!(answer.side, Side::Local);
-        assert_eq!(answer.instead_of.unwrap().kind(), Kind::Timeout);
-        assert!(start.elapsed() < Duration::from_secs(20), "it did not wait for the cloud");
+mod heavy {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_node_answers_in_time_where_the_cloud_does_not() {
+        let model = model(Mode::Hedge, None).await;
+        for _ in 0..crate::limits::LATE_RUN {
+            let start = Instant::now();
+            let answer = ask(&model, &cloud(60_000, 200)).await.unwrap();
+            assert_eq!(answer.side, Side::Local);
+            assert_eq!(answer.instead_of.unwrap().kind(), Kind::Timeout);
+            assert!(start.elapsed() < Duration::from_secs(20), "it did not wait for the cloud");
+        }
+        let late = cloud(60_000, 200);
+        let answer = ask(&model, &late).await.unwrap();
+        assert_eq!(
+            (answer.side, answer.reason, late.asked.load(Relaxed)),
+            (Side::Local, Some(Reason::Late), 0)
+        );
     }
-    let late = cloud(60_000, 200);
-    let answer = ask(&model, &late).await.unwrap();
-    assert_eq!((answer.side, answer.reason, late.asked.load(Relaxed)), (Side::Local, Some(Reason::Late), 0));
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@ pub(super) struct Declared<'a> {
     shape: Vec<u64>,
     #[serde(borrow)]
     datatype: Cow<'a, str>,
+    /// KServe says null where it has none.
     #[serde(default)]
-    parameters: TensorParameters,
+    parameters: Option<TensorParameters>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -126,9 +127,10 @@ pub(super) fn tensors(declared: Vec<Declared<'_>>, mut behind: Bytes) -> Result<
 }
 
 fn tensor(declared: Declared<'_>, behind: &mut Bytes) -> Result<Tensor, Error> {
-    declared.parameters.check()?;
+    let parameters = declared.parameters.unwrap_or_default();
+    parameters.check()?;
     let datatype: Datatype = declared.datatype.parse()?;
-    let bytes = match (declared.parameters.binary_data_size, declared.data) {
+    let bytes = match (parameters.binary_data_size, declared.data) {
         (Some(_), Some(_)) => {
             return Err(Error::invalid("it has `data` and a `binary_data_size`, and one of both counts"));
         }

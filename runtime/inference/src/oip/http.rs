@@ -63,7 +63,7 @@ struct Parameters {
 struct Output {
     name: String,
     #[serde(default)]
-    parameters: TensorParameters,
+    parameters: Option<TensorParameters>,
 }
 
 #[derive(Deserialize)]
@@ -102,14 +102,15 @@ pub fn read_request(body: Bytes, header_length: Option<&str>) -> Result<InferReq
 
 fn wanted(output: Output) -> Result<Wanted, Error> {
     check_name("an output", &output.name)?;
-    output.parameters.check()?;
-    if output.parameters.classification.is_some() {
+    let parameters = output.parameters.unwrap_or_default();
+    parameters.check()?;
+    if parameters.classification.is_some() {
         return Err(Error::new(
             Kind::Unsupported,
             "`classification` of outputs is not done here: ask for the tensor",
         ));
     }
-    Ok(Wanted { name: output.name, wants_binary: output.parameters.binary_data })
+    Ok(Wanted { name: output.name, wants_binary: parameters.binary_data })
 }
 
 fn text(text: Option<Text>, what: &str) -> Result<Option<String>, Error> {
@@ -146,14 +147,14 @@ pub fn read_error(body: &[u8]) -> Option<String> {
     Some(problem.error.chars().take(512).collect())
 }
 
-/// Writes a call; `is_binary` puts its tensors behind the JSON, and asks for the same of the answer.
+/// Writes a call under `id`; `is_binary` puts its tensors behind the JSON, and asks for the same of the answer.
 ///
 /// # Errors
 /// A tensor has no form in JSON.
-pub fn write_request(request: &InferRequest, is_binary: bool) -> Result<Encoded, Error> {
+pub fn write_request(request: &InferRequest, id: Option<&str>, is_binary: bool) -> Result<Encoded, Error> {
     let mut json = Vec::with_capacity(256);
     json.push(b'{');
-    if let Some(id) = &request.id {
+    if let Some(id) = id {
         field(&mut json, "id", id);
         json.push(b',');
     }

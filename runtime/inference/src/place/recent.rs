@@ -43,6 +43,11 @@ impl Recent {
         self.took(now, bytes)?.into_iter().min()
     }
 
+    /// The most.
+    pub(super) fn slowest(&self, now: Instant, bytes: u64) -> Option<Duration> {
+        self.took(now, bytes)?.into_iter().max()
+    }
+
     fn took(&self, now: Instant, bytes: u64) -> Option<Vec<Duration>> {
         let young =
             self.samples.iter().filter(|sample| now.saturating_duration_since(sample.at) < SAMPLE_AGE_MAX);

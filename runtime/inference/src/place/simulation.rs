@@ -186,7 +186,7 @@ fn a_call_that_is_too_large_or_has_too_little_time_for_the_cloud_is_answered_on_
         judge.local_ended(now, ms(20), 1000);
     }
     let usual = judge.decide(outlook(1000, DEADLINE));
-    assert_eq!((usual.first, usual.other_after), (Side::Remote, Some(ms(128))));
+    assert_eq!((usual.first, usual.other_after), (Side::Remote, Some(ms(115))));
     assert_eq!(judge.decide(outlook(1000, ms(49))).first, Side::Local);
     assert_eq!(judge.decide(outlook(4000, DEADLINE)).reason, super::Reason::TooShort);
     let closed = Outlook { is_remote_open: false, ..outlook(1000, DEADLINE) };

@@ -54,7 +54,7 @@ fn what_is_written_is_read_again_in_both_forms() {
         wants_binary: true,
     };
     for is_binary in [true, false] {
-        let encoded = write_request(&request, is_binary).unwrap();
+        let encoded = write_request(&request, request.id.as_deref(), is_binary).unwrap();
         assert_eq!(encoded.header_length.is_some(), is_binary);
         let read = read_request(body(&encoded), length(&encoded).as_deref()).unwrap();
         assert_eq!(read, InferRequest { wants_binary: is_binary, ..request.clone() });
@@ -80,7 +80,7 @@ fn what_is_written_is_read_again_in_both_forms() {
 fn binary_tensors_are_not_copied() {
     let input = floats("x", &[1.0; 1024]);
     let request = InferRequest { inputs: vec![input.clone()], ..InferRequest::default() };
-    let encoded = write_request(&request, true).unwrap();
+    let encoded = write_request(&request, None, true).unwrap();
     assert_eq!(encoded.parts[1].as_ptr(), input.bytes().as_ptr());
     assert_eq!(encoded.len(), encoded.header_length.unwrap() + 4096);
     let body = body(&encoded);
@@ -102,7 +102,7 @@ fn messages_of_others_are_read() {
     );
     assert!(read.wants("output0") && !read.wants("output1") && !read.wants_binary("output0"));
     let kserve = r#"{"model_name":"m","model_version":null,"id":"","parameters":null,"outputs":[
-        {"name":"y","shape":[2],"datatype":"FP32","parameters":{},"data":[1,2.5]}]}"#;
+        {"name":"y","shape":[2],"datatype":"FP32","parameters":null,"data":[1,2.5]}]}"#;
     let read = read_response(Bytes::from(kserve), None).unwrap();
     assert_eq!(read.outputs, [floats("y", &[1.0, 2.5])]);
     assert_eq!((read.id, read.version), (None, None));
@@ -213,7 +213,7 @@ fn messages_have_bounds() {
 fn broken_messages_are_refused_and_nothing_else() {
     let request = InferRequest { inputs: all(), ..InferRequest::default() };
     for is_binary in [true, false] {
-        let encoded = write_request(&request, is_binary).unwrap();
+        let encoded = write_request(&request, request.id.as_deref(), is_binary).unwrap();
         let (body, length) = (body(&encoded), length(&encoded));
         for end in 0..body.len() {
             assert!(read_request(body.slice(..end), length.as_deref()).is_err(), "{end}");
