@@ -1,4 +1,4 @@
-"""A real KServe server with one model, `double`, which answers 2 x + 1. Its HTTP port is the one argument."""
+"""A real KServe server with one model, `double`, which answers 2 x + 1. Its arguments are its ports: HTTP's and gRPC's."""
 
 import sys
 
@@ -18,4 +18,5 @@ class Double(Model):
         return InferResponse(response_id=payload.id, model_name="double", infer_outputs=[output])
 
 
-ModelServer(http_port=int(sys.argv[1]), workers=1, enable_grpc=False).start([Double()])
+http, grpc = (int(port) for port in sys.argv[1:])
+ModelServer(http_port=http, grpc_port=grpc, workers=1).start([Double()])

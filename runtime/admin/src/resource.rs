@@ -93,6 +93,14 @@ pub struct Addresses {
     /// Requests over TLS.
     #[schema(value_type = Vec<String>)]
     pub https: Vec<SocketAddr>,
+    /// Models for other machines, in cleartext.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub models: Vec<SocketAddr>,
+    /// Models for other machines, over TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub models_tls: Vec<SocketAddr>,
     /// Metrics and health.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -188,12 +196,12 @@ impl From<rimward_node::Reloaded> for Reload {
 
 impl From<rimward_node::Status> for Status {
     fn from(status: rimward_node::Status) -> Self {
-        let rimward_node::Addresses { http, https, ops } = status.addresses;
+        let rimward_node::Addresses { http, https, models, models_tls, ops } = status.addresses;
         Self {
             version: status.version.to_owned(),
             state: status.state.into(),
             uptime_s: status.uptime_s,
-            addresses: Addresses { http, https, ops },
+            addresses: Addresses { http, https, models, models_tls, ops },
             cores: status.cores,
             permits: status.permits,
             running: status.running,

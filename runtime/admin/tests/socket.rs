@@ -21,6 +21,7 @@ fn node(folder: &Path) -> Arc<Node> {
         file,
         profile: Profile::Serve,
         state: StateChoice::Memory,
+        model_launcher: None,
         compiler: None,
         observer: Arc::new(Silent),
         memory: Arc::new(|| None),

@@ -10,14 +10,13 @@ mod idle;
 mod models;
 mod outgoing;
 mod reply;
-mod traced;
 mod wall;
 
 pub use bodies::{BodyFault, BodyLimits, RequestBody};
 pub use call::{Call, ClientScheme, Closing, GuestFailure, InstanceUse, Invocation, StreamLimits};
 pub use deferred::Deferral;
 pub use errors::{AnswerBlame, answer_blame, answer_text, from_upstream, to_upstream};
-pub use models::ModelGrant;
+pub(crate) use models::Asker;
 pub(crate) use outgoing::Outgoing;
 pub use outgoing::{Grant, Invoke, InvokeError};
 pub use reply::{Reply, ReplyBody, ReplyError};

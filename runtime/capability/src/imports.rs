@@ -34,6 +34,16 @@ const CAPABILITIES: &[Line] = &[
         ],
         |grants| grants.keyvalue.is_empty().then_some("stores = [\"NAME\"]"),
     ),
+    (
+        "nn",
+        &[
+            "wasi:nn/tensor@0.2.0-rc-2024-10-28",
+            "wasi:nn/errors@0.2.0-rc-2024-10-28",
+            "wasi:nn/inference@0.2.0-rc-2024-10-28",
+            "wasi:nn/graph@0.2.0-rc-2024-10-28",
+        ],
+        |grants| grants.http.models.is_empty().then_some("models = [\"NAME\"]"),
+    ),
 ];
 
 /// Refuses the first import that this function may not have or that nobody provides.

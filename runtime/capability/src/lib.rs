@@ -18,8 +18,11 @@ pub mod keyvalue;
 pub mod limits;
 mod linkers;
 pub mod logging;
+pub mod models;
+pub mod nn;
 mod offences;
 mod state;
+mod traced;
 
 pub use clocks::Clocks;
 pub use function::{Abi, Function, Grants, Instance, Refused};
@@ -30,6 +33,7 @@ pub use http::{
 };
 pub use linkers::Linkers;
 pub use logging::{Level, Line, Logs};
+pub use models::ModelGrant;
 pub use offences::{Offence, Offences};
 pub use state::State;
 pub use wasmtime_wasi_http::Error as HttpError;

@@ -1,7 +1,7 @@
 //! One linker for each generation of components, made once per process. Everything that any function may be granted is
 //! linked; what one function is refused is decided before it is linked against ([`crate::imports`]).
 
-use crate::{State, config, http, keyvalue, logging};
+use crate::{State, config, http, keyvalue, logging, nn};
 use rimward_engine::{Engine, Generation};
 use wasmtime::component::Linker;
 
@@ -33,6 +33,7 @@ fn linker(engine: &Engine, generation: Generation) -> wasmtime::Result<Option<Li
     http::link(&mut linker, generation)?;
     config::link(&mut linker)?;
     keyvalue::link(&mut linker)?;
+    nn::link(&mut linker)?;
     logging::link(&mut linker)?;
     if generation == Generation::Concurrent {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;

@@ -18,6 +18,7 @@ mod new;
 mod outbox;
 mod reload;
 mod restart;
+mod run_models;
 mod serve;
 mod status;
 #[cfg(feature = "compile")]
@@ -61,6 +62,7 @@ pub(crate) enum Command {
     Completions(completions::Arguments),
     #[cfg(feature = "compile")]
     CompileComponent(compile_component::Arguments),
+    RunModels(run_models::Arguments),
 }
 
 impl Command {
@@ -88,6 +90,7 @@ impl Command {
             Self::Completions(arguments) => completions::run(&arguments),
             #[cfg(feature = "compile")]
             Self::CompileComponent(arguments) => compile_component::run(&arguments),
+            Self::RunModels(arguments) => run_models::run(&arguments),
         }
     }
 }

@@ -22,8 +22,9 @@ pub(crate) fn start(
     given: Vec<GivenSocket>,
 ) -> Result<Node> {
     let compiler = crate::compiler::child(&file.compile, file.node.confine);
+    let model_launcher = Some(crate::models::launcher(&file.models, file.node.confine));
     let memory = rimward_node::machine_memory();
-    let options = Options { file, profile, state, compiler, observer, memory, given };
+    let options = Options { file, profile, state, compiler, model_launcher, observer, memory, given };
     Ok(Node::start(options)?)
 }
 

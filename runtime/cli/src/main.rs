@@ -17,6 +17,7 @@ mod listen;
 mod local;
 #[cfg(feature = "compile")]
 mod mock;
+mod models;
 mod node_file;
 mod print;
 mod runtime;

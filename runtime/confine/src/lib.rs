@@ -2,7 +2,7 @@
 //! wall: the first is the sandbox of WebAssembly, and this one holds where that one has a defect.
 //!
 //! Two profiles. [`server`] is for `rimward serve`: files by a list, and no system call that a server never needs.
-//! [`compiler`] is for the process that compiles one component: no files, no sockets, no programs; what it has is the
+//! [`worker`] is for the processes that compile one component or run models: no files, no sockets, no programs; what it has is the
 //! descriptors it was started with. Both are called while the process has one thread, because the kernel confines
 //! threads; those that are started later inherit it, and so does every program that is executed. There is no way back.
 //!
@@ -118,8 +118,9 @@ pub fn server(mode: Mode, reach: &Reach) -> Result<Report, ConfineError> {
     )
 }
 
-/// Confines a process that compiles: it keeps the descriptors that it has, and its memory.
-pub fn compiler(mode: Mode) -> Result<Report, ConfineError> {
+/// Confines a process that computes, and so compiles a component or runs models: it keeps the descriptors that it has, and
+/// its memory.
+pub fn worker(mode: Mode) -> Result<Report, ConfineError> {
     // Not a wall for itself, and not allowed inside of a confined server: without `socket` there is nothing to isolate.
     if mode != Mode::Off {
         let _ = network::of_its_own();

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "an attacker makes system calls that no library offers")]
 #![expect(clippy::print_stdout, reason = "the attacker tells the test what it could do")]
 
-use rimward_confine::{Mode, Reach, Report, compiler, server};
+use rimward_confine::{Mode, Reach, Report, server, worker};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -133,7 +133,7 @@ fn the_attacker() {
     let mine = folder.join("mine");
     let reach = Reach { write: vec![mine.clone()], ..Reach::default() };
     let report: Report = match profile.as_str() {
-        "compiler" => compiler(Mode::Auto).unwrap(),
+        "compiler" => worker(Mode::Auto).unwrap(),
         "server" => server(Mode::Auto, &reach).unwrap(),
         _ => Report::default(),
     };

@@ -2,7 +2,7 @@
 //! and must not take the node down with it. One at a time, low priority, killed at its deadline.
 //!
 //! The parent hands over the component as standard input and takes the code from standard output, both files in memory
-//! without a name. That is all that the child reaches: it confines itself ([`rimward_confine::compiler`]) before it reads.
+//! without a name. That is all that the child reaches: it confines itself ([`rimward_confine::worker`]) before it reads.
 
 use crate::code::{Generation, LoadError};
 use crate::config::code_config;
@@ -128,7 +128,7 @@ fn precompile(generation: Generation, wasm: &[u8]) -> Result<Vec<u8>, CompileErr
 pub fn compile_stdio(generation: Generation, limits: ChildLimits) -> Result<(), CompileError> {
     limit_this_process(limits).map_err(|error| CompileError::Io(error.into()))?;
     // Threads that compile are started later, and inherit it.
-    rimward_confine::compiler(limits.confine)?;
+    rimward_confine::worker(limits.confine)?;
     let mut wasm = Vec::new();
     std::io::stdin().lock().read_to_end(&mut wasm).map_err(CompileError::Io)?;
     let code = precompile(generation, &wasm)?;

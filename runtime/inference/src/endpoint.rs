@@ -1,13 +1,15 @@
 //! The Open Inference Protocol over HTTP as a server speaks it: from a request to the model that is asked, and from its answer
-//! to a reply.
+//! to a reply. Over gRPC it is in [`grpc`].
 //!
 //! [`Asked::find`] reads the path; whoever calls it has the models. Paths are those of the protocol's HTTP specification.
+
+pub mod grpc;
 
 use crate::oip::http::{self, Encoded};
 use crate::oip::{ModelMetadata, ServerMetadata};
 use crate::place::Side;
 use crate::remote::Server;
-use crate::{Answer, Error, Kind, Model};
+use crate::{Answer, Error, Kind, Model, Signature};
 use bytes::Bytes;
 use std::fmt::Write as _;
 use tokio::time::Instant;
@@ -98,6 +100,7 @@ impl Reply {
     #[must_use]
     pub fn failed(error: &Error) -> Self {
         let status = match error.kind() {
+            Kind::Unauthenticated => 401,
             Kind::NotFound => 404,
             Kind::InvalidArgument => 400,
             Kind::TooLarge => 413,
@@ -122,12 +125,7 @@ impl Reply {
     /// The node's own metadata.
     #[must_use]
     pub fn server(version: &str) -> Self {
-        let metadata = ServerMetadata {
-            name: "rimward".to_owned(),
-            version: version.to_owned(),
-            extensions: vec![ServerMetadata::BINARY.to_owned()],
-        };
-        Self::json(200, serde_json::to_vec(&metadata).expect("texts can be written"))
+        Self::json(200, serde_json::to_vec(&server(version)).expect("texts can be written"))
     }
 
     /// Whether the node is there.
@@ -152,16 +150,7 @@ pub async fn answer(
         Asked::ModelReady(_) => (Reply::empty(model.is_ready(server, soon).await), None),
         Asked::Metadata(_) => match model.signature(server, soon).await {
             Err(error) => (Reply::failed(&error), None),
-            Ok(signature) => {
-                let platform = if model.has_local() { "onnx_rten" } else { "remote" };
-                let metadata = ModelMetadata {
-                    name: model.name.clone(),
-                    versions: vec![VERSION.to_owned()],
-                    platform: platform.to_owned(),
-                    signature,
-                };
-                (Reply::json(200, metadata.write()), None)
-            }
+            Ok(signature) => (Reply::json(200, metadata(model, signature).write()), None),
         },
         Asked::Infer(_) => {
             let request = match http::read_request(body, header_length) {
@@ -178,6 +167,24 @@ pub async fn answer(
             };
             (reply, Some(Ok(answer)))
         }
+    }
+}
+
+fn server(version: &str) -> ServerMetadata {
+    ServerMetadata {
+        name: "rimward".to_owned(),
+        version: version.to_owned(),
+        extensions: vec![ServerMetadata::BINARY.to_owned()],
+    }
+}
+
+fn metadata(model: &Model, signature: Signature) -> ModelMetadata {
+    let platform = if model.has_local() { "onnx_rten" } else { "remote" };
+    ModelMetadata {
+        name: model.name.clone(),
+        versions: vec![VERSION.to_owned()],
+        platform: platform.to_owned(),
+        signature,
     }
 }
 

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Kind {
     /// There is no such model, or no such version of it.
     NotFound,
+    /// Whoever calls has not shown that it may.
+    Unauthenticated,
     /// The call is wrong: a name, a type, a shape or a value.
     InvalidArgument,
     /// A bound of the node's or the server's on size.

@@ -13,6 +13,7 @@ mod model;
 pub mod remote;
 mod signature;
 mod tensor;
+mod wire;
 
 pub mod oip;
 pub mod place;

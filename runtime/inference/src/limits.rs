@@ -10,6 +10,9 @@ pub const NAME_BYTES_MAX: usize = 256;
 pub const TENSORS_MAX: usize = 256;
 /// Bytes of all tensors of a call, and of its answer: a batch of 64 images of 512 by 512 pixels.
 pub const CALL_BYTES_MAX: usize = 256 << 20;
+/// Bytes of a tensor that are rather copied behind what is before them than sent on their own: to copy them takes less than
+/// another frame.
+pub const COPIED_BYTES_MAX: usize = 4 << 10;
 /// Bytes of the JSON before binary tensors. What has its tensors in the JSON is bounded by [`CALL_BYTES_MAX`].
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
 /// Bytes of the file of a local model.
@@ -20,6 +23,18 @@ pub const GRAPH_DEPTH_MAX: usize = 16;
 pub const OPERATORS_MAX: usize = 1 << 20;
 /// Calls of one local model that wait for a thread; more are refused.
 pub const LOCAL_QUEUE_MAX: usize = 64;
+/// Threads of the process that runs models: more do not share one model's work well.
+pub const SEATS_MAX: usize = 32;
+/// Bytes of the memory that a thread shares with that process which stay there between calls: a photograph as a tensor.
+pub const SHARED_BYTES_KEPT: usize = 4 << 20;
+/// How long that process may take for a piece of a model's file, and for all of it.
+pub const LOAD_TIME: Duration = Duration::from_secs(120);
+/// How long a call may compute when nobody waits for it any more. Then its process is ended.
+pub const OVERTIME: Duration = Duration::from_secs(10);
+/// How long a model is not asked after its process ended during a call of its; doubled with each in a row.
+pub const LOST_CALL_WAIT: Duration = Duration::from_secs(1);
+/// The longest of these times.
+pub const LOST_CALL_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How much lower the priority of a thread that runs models is: requests come first.
 pub const NICENESS: i32 = 5;
 /// Calls of one side that are remembered for its percentiles: enough for a 95th, few enough to follow a link that changes.

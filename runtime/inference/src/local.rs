@@ -1,16 +1,23 @@
 //! Models that run on the node: ONNX files, loaded once and shared by all calls.
 //!
-//! [`Engine`] is made once at the start of a node. It has threads of its own, so that a model never runs on one that serves
-//! requests. A call that is given up goes on to its end on its thread; its answer is dropped.
+//! [`Engine`] has threads of its own, so that a model never runs on one that serves requests, and where it is told how, a
+//! process of its own for what they compute ([`Launcher`]). A call that is given up goes on to its end on its thread; its
+//! answer is dropped.
 
+mod loaded;
 mod onnx;
 mod threads;
 mod value;
+mod worker;
 
-use self::threads::Threads;
+pub use self::worker::{Launcher, serve};
+
+use self::loaded::{Input, Loaded};
+use self::threads::{Runner, Threads};
+use self::worker::{Held, Workers};
 use crate::limits::{LOCAL_QUEUE_MAX, MODEL_BYTES_MAX};
-use crate::{Error, Kind, Port, Signature, Tensor};
-use rten::{Model, NodeId, RunErrorKind, RunOptions, ThreadPool};
+use crate::{Error, Kind, Signature, Tensor};
+use bytes::Bytes;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -29,27 +36,30 @@ pub struct Engine {
 #[derive(Clone)]
 pub struct LocalModel {
     engine: Engine,
-    loaded: Arc<Loaded>,
+    shared: Arc<Shared>,
 }
 
 /// A model that is forgotten with its last user.
 #[derive(Clone)]
 pub struct WeakModel {
     engine: Engine,
-    loaded: Weak<Loaded>,
+    shared: Weak<Shared>,
 }
 
-struct Loaded {
+struct Shared {
     /// Calls that run or wait.
     room: Arc<Semaphore>,
-    model: Model,
-    signature: Signature,
-    inputs: Vec<NodeId>,
-    outputs: Vec<NodeId>,
+    place: Place,
+}
+
+/// Where it is computed.
+enum Place {
+    Here(Box<Loaded>),
+    There(Held, Signature),
 }
 
 /// What a local model answered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LocalAnswer {
     /// What was asked for.
     pub outputs: Vec<Tensor>,
@@ -58,7 +68,7 @@ pub struct LocalAnswer {
 }
 
 impl Engine {
-    /// Of as many threads as `cores`.
+    /// Of as many threads as `cores`, in this process: for models that are trusted with its memory.
     ///
     /// # Errors
     /// They could not be started.
@@ -67,11 +77,21 @@ impl Engine {
         Ok(Self { threads: Arc::new(Threads::start(cores)?), cores })
     }
 
+    /// Of as many threads as `cores`, in a process of their own, which is started with the first model.
+    ///
+    /// # Errors
+    /// The threads that wait for it could not be started.
+    pub fn launch(cores: usize, launcher: Launcher) -> io::Result<Self> {
+        let workers = Arc::new(Workers::new(launcher, cores.max(1)));
+        Ok(Self { threads: Arc::new(Threads::start_for(&workers)?), cores: workers.seats() })
+    }
+
     /// Loads the ONNX model in `file`, on a thread for models: it may take seconds.
     ///
     /// # Errors
     /// It is no ONNX model, it is too large, or it has an operator or a type that the engine does not have.
-    pub async fn load(&self, file: Vec<u8>) -> Result<LocalModel, Error> {
+    pub async fn load(&self, file: impl Into<Bytes>) -> Result<LocalModel, Error> {
+        let file = file.into();
         let bytes = file.len() as u64;
         if bytes > MODEL_BYTES_MAX {
             return Err(Error::too_large(format!(
@@ -80,56 +100,60 @@ impl Engine {
         }
         let (told, loaded) = oneshot::channel();
         // Who asked may have gone away.
+        self.threads.queue(move |runner| drop(told.send(Place::load(runner, file))));
+        let place = loaded.await.map_err(|_| panicked())??;
         let room = Arc::new(Semaphore::new(self.cores + LOCAL_QUEUE_MAX));
-        self.threads.queue(move |_| drop(told.send(Loaded::of(file, room))));
-        let loaded = loaded.await.map_err(|_| panicked())??;
-        Ok(LocalModel { engine: self.clone(), loaded: Arc::new(loaded) })
+        Ok(LocalModel { engine: self.clone(), shared: Arc::new(Shared { room, place }) })
     }
 }
 
-impl Loaded {
-    fn of(file: Vec<u8>, room: Arc<Semaphore>) -> Result<Self, Error> {
-        let signature = onnx::signature(&file)?;
-        signature.inputs.iter().chain(&signature.outputs).try_for_each(value::check)?;
-        let model = Model::load(file).map_err(|error| {
-            Error::new(Kind::Unsupported, format!("the model cannot be loaded: {error}")).because(error)
-        })?;
-        let nodes = |ports: &[Port]| -> Result<Vec<NodeId>, Error> {
-            let node = |port: &Port| {
-                let node = model.find_node(&port.name);
-                node.ok_or_else(|| Error::invalid(format!("the model's graph has no `{}`", port.name)))
-            };
-            ports.iter().map(node).collect()
-        };
-        let (inputs, outputs) = (nodes(&signature.inputs)?, nodes(&signature.outputs)?);
-        Ok(Self { room, model, signature, inputs, outputs })
+impl Place {
+    fn load(runner: &Runner, file: Bytes) -> Result<Self, Error> {
+        match runner {
+            Runner::Here(_) => Ok(Self::Here(Box::new(Loaded::of(file.into())?))),
+            Runner::There(workers, seat) => {
+                let signature = loaded::signature(&file)?;
+                Ok(Self::There(workers.load(*seat, file)?, signature))
+            }
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        match self {
+            Self::Here(loaded) => loaded.signature(),
+            Self::There(_, signature) => signature,
+        }
+    }
+
+    /// Whether it is to be asked now.
+    fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Here(_) => Ok(()),
+            Self::There(held, _) => held.check(),
+        }
     }
 
     /// Computes the outputs that `wants` names.
-    fn run(&self, tensors: &[Tensor], wants: &[bool], pool: &Arc<ThreadPool>) -> Result<LocalAnswer, Error> {
-        let start = Instant::now();
-        let mut inputs = Vec::with_capacity(tensors.len());
-        for (port, node) in self.signature.inputs.iter().zip(&self.inputs) {
-            let tensor =
-                tensors.iter().find(|tensor| tensor.name() == port.name).expect("the inputs were checked");
-            inputs.push((*node, value::input(tensor)?));
+    fn run(
+        &self,
+        tensors: &[Tensor],
+        wants: &[bool],
+        runner: &Runner,
+        deadline: Instant,
+    ) -> Result<LocalAnswer, Error> {
+        let input = |(index, port): (usize, &crate::Port)| {
+            let found = tensors.iter().find(|tensor| tensor.name() == port.name);
+            let tensor = found.expect("the inputs were checked");
+            Input { index, shape: tensor.shape(), bytes: tensor.bytes() }
+        };
+        let inputs: Vec<_> = self.signature().inputs.iter().enumerate().map(input).collect();
+        match (self, runner) {
+            (Self::Here(loaded), Runner::Here(pool)) => loaded.run(&inputs, wants, pool),
+            (Self::There(held, signature), Runner::There(workers, seat)) => {
+                workers.run(*seat, held, signature, &inputs, wants, deadline.into())
+            }
+            _ => Err(Error::new(Kind::Failed, "the model is another engine's")),
         }
-        let wanted = |index: &usize| wants[*index];
-        let indices: Vec<usize> = (0..self.outputs.len()).filter(wanted).collect();
-        let nodes: Vec<_> = indices.iter().map(|index| self.outputs[*index]).collect();
-        let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
-        let values = self.model.run(inputs, &nodes, Some(options)).map_err(|error| {
-            let kind = match error.kind() {
-                RunErrorKind::InvalidInput => Kind::InvalidArgument,
-                _ => Kind::Failed,
-            };
-            Error::new(kind, format!("the model failed: {error}")).because(error)
-        })?;
-        let ran = start.elapsed();
-        let ports = indices.iter().map(|index| &self.signature.outputs[*index]);
-        let outputs =
-            ports.zip(values).map(|(port, value)| value::output(port, value)).collect::<Result<_, _>>()?;
-        Ok(LocalAnswer { outputs, ran })
     }
 }
 
@@ -137,7 +161,7 @@ impl WeakModel {
     /// The model, if somebody has it still.
     #[must_use]
     pub fn upgrade(&self) -> Option<LocalModel> {
-        Some(LocalModel { engine: self.engine.clone(), loaded: self.loaded.upgrade()? })
+        Some(LocalModel { engine: self.engine.clone(), shared: self.shared.upgrade()? })
     }
 }
 
@@ -145,13 +169,13 @@ impl LocalModel {
     /// The same, without keeping it.
     #[must_use]
     pub fn downgrade(&self) -> WeakModel {
-        WeakModel { engine: self.engine.clone(), loaded: Arc::downgrade(&self.loaded) }
+        WeakModel { engine: self.engine.clone(), shared: Arc::downgrade(&self.shared) }
     }
 
     /// What it takes and gives.
     #[must_use]
     pub fn signature(&self) -> &Signature {
-        &self.loaded.signature
+        self.shared.place.signature()
     }
 
     /// Asks it for the outputs named by `wanted`, or for all where none is.
@@ -176,17 +200,18 @@ impl LocalModel {
             .iter()
             .map(|output| wanted.is_empty() || wanted.contains(&&*output.name))
             .collect();
-        let place = self.loaded.room.clone().try_acquire_owned();
+        self.shared.place.check()?;
+        let place = self.shared.room.clone().try_acquire_owned();
         let place = place.map_err(|_| Error::new(Kind::Unavailable, "too many calls wait for this model"))?;
         let (told, answer) = oneshot::channel();
-        let loaded = self.loaded.clone();
-        self.engine.threads.queue(move |pool| {
+        let shared = self.shared.clone();
+        self.engine.threads.queue(move |runner| {
             let _place = place;
             // Nobody waits any more, or in time.
             if told.is_closed() || Instant::now() >= deadline {
                 return;
             }
-            let _ = told.send(loaded.run(&inputs, &wants, pool));
+            let _ = told.send(shared.place.run(&inputs, &wants, runner, deadline));
         });
         match timeout_at(deadline, answer).await {
             Ok(Ok(answer)) => answer,

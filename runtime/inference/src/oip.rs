@@ -4,6 +4,7 @@
 //! JSON the [binary tensor data extension](https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md).
 
 mod data;
+pub mod grpc;
 mod header;
 pub mod http;
 mod metadata;

@@ -1,8 +1,9 @@
-//! A model behind a server that speaks the Open Inference Protocol over HTTP.
+//! A model behind a server that speaks the Open Inference Protocol, over HTTP or over gRPC.
 //!
 //! What is sent goes through a [`Server`], which the caller has: it knows the upstream and its policy.
 
-use crate::oip::http::{self, Encoded, HEADER_LENGTH};
+use crate::oip::grpc::{self, Status, Target};
+use crate::oip::http::{self, Encoded};
 use crate::oip::{InferRequest, InferResponse, ModelMetadata, ServerMetadata};
 use crate::{Error, Kind, Signature};
 use bytes::Bytes;
@@ -19,17 +20,30 @@ const NO_ID: &str = "0";
 pub struct Sent {
     /// The path, from the upstream's own on.
     pub path: String,
-    /// The body of a `POST`; without one it is a `GET`.
-    pub body: Option<Encoded>,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What a request has for a body, and by that what it is.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// None: it is a `GET`.
+    Nothing,
+    /// A `POST` over HTTP.
+    Http(Encoded),
+    /// A message over gRPC, as parts of a body.
+    Grpc(Vec<Bytes>),
 }
 
 /// What came back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Received {
     /// The status.
     pub status: u16,
-    /// The value of [`HEADER_LENGTH`].
+    /// The value of [`HEADER_LENGTH`](http::HEADER_LENGTH).
     pub header_length: Option<String>,
+    /// How it ended, over gRPC: as the trailers, or the headers, say.
+    pub grpc: Option<Status>,
     /// The body, whole.
     pub body: Bytes,
 }
@@ -46,29 +60,52 @@ pub trait Server: Sync {
     fn is_open(&self) -> bool;
 }
 
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Over HTTP; tensors are sent behind the JSON or in it, and where this is not said the server is asked.
+    Http {
+        /// Whether they are sent behind it.
+        is_binary: Option<bool>,
+    },
+    /// Over gRPC.
+    Grpc,
+}
+
 /// A model of a server, and what is known of both.
 #[derive(Debug)]
 pub struct RemoteModel {
-    /// `/v2/models/NAME`, or `/v2/models/NAME/versions/VERSION`.
-    path: String,
-    /// Whether tensors are sent behind the JSON; the server is asked where this is not set.
-    is_binary: OnceLock<bool>,
+    target: Target,
+    speech: Speech,
     signature: OnceLock<Signature>,
+}
+
+#[derive(Debug)]
+enum Speech {
+    Http {
+        /// `/v2/models/NAME`, or `/v2/models/NAME/versions/VERSION`.
+        path: String,
+        is_binary: OnceLock<bool>,
+    },
+    Grpc,
 }
 
 impl RemoteModel {
     /// The model `name` in `version`, or in the one that the server chooses.
     #[must_use]
-    pub fn new(name: &str, version: Option<&str>, is_binary: Option<bool>) -> Self {
-        let path = match version {
-            Some(version) => format!("/v2/models/{}/versions/{}", escaped(name), escaped(version)),
-            None => format!("/v2/models/{}", escaped(name)),
+    pub fn new(name: &str, version: Option<&str>, protocol: Protocol) -> Self {
+        let speech = match protocol {
+            Protocol::Grpc => Speech::Grpc,
+            Protocol::Http { is_binary } => Speech::Http {
+                path: match version {
+                    Some(version) => format!("/v2/models/{}/versions/{}", escaped(name), escaped(version)),
+                    None => format!("/v2/models/{}", escaped(name)),
+                },
+                is_binary: is_binary.map_or_else(OnceLock::new, OnceLock::from),
+            },
         };
-        let known = OnceLock::new();
-        if let Some(is_binary) = is_binary {
-            known.get_or_init(|| is_binary);
-        }
-        Self { path, is_binary: known, signature: OnceLock::new() }
+        let target = Target { model: name.to_owned(), version: version.map(str::to_owned) };
+        Self { target, speech, signature: OnceLock::new() }
     }
 
     /// What it takes and gives, as the server says.
@@ -79,9 +116,16 @@ impl RemoteModel {
         if let Some(signature) = self.signature.get() {
             return Ok(signature.clone());
         }
-        let received = get(server, self.path.clone(), deadline).await?;
-        let signature = ModelMetadata::read(&received.body)?.signature;
-        Ok(self.signature.get_or_init(|| signature).clone())
+        let metadata = match &self.speech {
+            Speech::Http { path, .. } => {
+                ModelMetadata::read(&get(server, path.clone(), deadline).await?.body)?
+            }
+            Speech::Grpc => {
+                let message = self.target_message();
+                grpc::read_metadata(&remote_call(server, "ModelMetadata", message, deadline).await?)?
+            }
+        };
+        Ok(self.signature.get_or_init(|| metadata.signature).clone())
     }
 
     /// Whether the server says that it is ready.
@@ -89,8 +133,20 @@ impl RemoteModel {
     /// # Errors
     /// It did not say.
     pub async fn is_ready(&self, server: &dyn Server, deadline: Instant) -> Result<bool, Error> {
-        let sent = Sent { path: format!("{}/ready", self.path), body: None };
-        Ok(server.exchange(sent, deadline).await?.status == 200)
+        match &self.speech {
+            Speech::Http { path, .. } => {
+                let sent = Sent { path: format!("{path}/ready"), content: Content::Nothing };
+                Ok(server.exchange(sent, deadline).await?.status == 200)
+            }
+            Speech::Grpc => {
+                let message = self.target_message();
+                grpc::read_flag(&remote_call(server, "ModelReady", message, deadline).await?)
+            }
+        }
+    }
+
+    fn target_message(&self) -> Vec<Bytes> {
+        grpc::write_target(&self.target)
     }
 
     /// Asks it.
@@ -107,12 +163,20 @@ impl RemoteModel {
         if let Some(signature) = self.signature.get() {
             signature.check_inputs(&request.inputs)?;
         }
-        let is_binary = self.sends_binary(server, deadline).await?;
         let id = Some(request.id.as_deref().unwrap_or(NO_ID));
-        let body = Some(http::write_request(request, id, is_binary)?);
-        let received = server.exchange(Sent { path: format!("{}/infer", self.path), body }, deadline).await?;
-        let received = accepted(received)?;
-        let response = http::read_response(received.body, received.header_length.as_deref())?;
+        let response = match &self.speech {
+            Speech::Http { path, is_binary } => {
+                let is_binary = sends_binary(is_binary, server, deadline).await?;
+                let content = Content::Http(http::write_request(request, id, is_binary)?);
+                let sent = Sent { path: format!("{path}/infer"), content };
+                let received = accepted(server.exchange(sent, deadline).await?)?;
+                http::read_response(received.body, received.header_length.as_deref())?
+            }
+            Speech::Grpc => {
+                let message = grpc::write_request(&self.target, request, id);
+                grpc::read_response(&remote_call(server, "ModelInfer", message, deadline).await?)?
+            }
+        };
         let signature = self.signature.get();
         signature.map_or(Ok(()), |signature| signature.check_outputs(&response.outputs))?;
         let missing = request
@@ -124,19 +188,41 @@ impl RemoteModel {
             None => Ok(response),
         }
     }
+}
 
-    async fn sends_binary(&self, server: &dyn Server, deadline: Instant) -> Result<bool, Error> {
-        if let Some(is_binary) = self.is_binary.get() {
-            return Ok(*is_binary);
-        }
-        let received = get(server, "/v2".to_owned(), deadline).await?;
-        let has_binary = ServerMetadata::read(&received.body)?.has_binary();
-        Ok(*self.is_binary.get_or_init(|| has_binary))
+async fn sends_binary(known: &OnceLock<bool>, server: &dyn Server, deadline: Instant) -> Result<bool, Error> {
+    if let Some(is_binary) = known.get() {
+        return Ok(*is_binary);
     }
+    let received = get(server, "/v2".to_owned(), deadline).await?;
+    let has_binary = ServerMetadata::read(&received.body)?.has_binary();
+    Ok(*known.get_or_init(|| has_binary))
+}
+
+/// Calls a method, and returns the message that it answers with.
+async fn remote_call(
+    server: &dyn Server,
+    method: &str,
+    message: Vec<Bytes>,
+    deadline: Instant,
+) -> Result<Bytes, Error> {
+    let sent = Sent { path: format!("{}{method}", grpc::SERVICE), content: Content::Grpc(message) };
+    let received = server.exchange(sent, deadline).await?;
+    match received.grpc {
+        Some(status) => status.accepted()?,
+        // As proxies answer that speak no gRPC, and servers where something else listens.
+        None => {
+            let status = received.status;
+            let error = accepted(received).err();
+            let text = format!("the server answered {status} and without a gRPC status");
+            return Err(error.unwrap_or_else(|| Error::new(Kind::Protocol, text)));
+        }
+    }
+    grpc::message(received.body).map_err(Error::of_server)
 }
 
 async fn get(server: &dyn Server, path: String, deadline: Instant) -> Result<Received, Error> {
-    accepted(server.exchange(Sent { path, body: None }, deadline).await?)
+    accepted(server.exchange(Sent { path, content: Content::Nothing }, deadline).await?)
 }
 
 /// The answer, if it is one.
@@ -163,9 +249,6 @@ fn escaped(name: &str) -> String {
         .collect()
 }
 
-/// The header's name, for whoever makes requests of what is [`Sent`].
-pub const LENGTH: &str = HEADER_LENGTH;
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -184,7 +267,7 @@ pub(crate) mod tests {
             let (status, body) =
                 found.map_or((404, b"{}".to_vec()), |(_, status, body)| (*status, body.clone()));
             self.sent.lock().unwrap().push(sent);
-            Box::pin(async move { Ok(Received { status, header_length: None, body: Bytes::from(body) }) })
+            Box::pin(async move { Ok(Received { status, body: Bytes::from(body), ..Received::default() }) })
         }
 
         fn is_open(&self) -> bool {
@@ -208,6 +291,8 @@ pub(crate) mod tests {
     const ANSWER: &str =
         r#"{"model_name":"m","outputs":[{"name":"y","shape":[1],"datatype":"FP32","data":[2]}]}"#;
 
+    const BINARY: Protocol = Protocol::Http { is_binary: Some(true) };
+
     fn soon() -> Instant {
         Instant::now() + std::time::Duration::from_secs(5)
     }
@@ -217,14 +302,15 @@ pub(crate) mod tests {
         for (extensions, is_binary) in [(r#"["binary_tensor_data"]"#, true), ("[]", false)] {
             let server = format!(r#"{{"name":"s","version":"1","extensions":{extensions}}}"#);
             let fake = fake(vec![("/v2", 200, &server), ("/v2/models/m%20n/versions/2/infer", 200, ANSWER)]);
-            let model = RemoteModel::new("m n", Some("2"), None);
+            let model = RemoteModel::new("m n", Some("2"), Protocol::Http { is_binary: None });
             for _ in 0..2 {
                 let response = model.infer(&fake, &request(), soon()).await.unwrap();
                 assert_eq!(response.outputs[0].bytes(), &2.0_f32.to_le_bytes()[..]);
             }
             let sent = fake.sent.lock().unwrap();
             assert_eq!(sent.len(), 3, "what the server can is asked once");
-            assert_eq!(sent[2].body.as_ref().unwrap().header_length.is_some(), is_binary);
+            let Content::Http(body) = &sent[2].content else { panic!("{:?}", sent[2]) };
+            assert_eq!(body.header_length.is_some(), is_binary);
         }
     }
 
@@ -235,7 +321,7 @@ pub(crate) mod tests {
         let less = r#"{"outputs":[]}"#;
         for (answer, why) in [(lie, "its shape is [any], and this is [1, 1]"), (less, "left out `y`")] {
             let fake = fake(vec![("/v2/models/m", 200, METADATA), ("/v2/models/m/infer", 200, answer)]);
-            let model = RemoteModel::new("m", None, Some(false));
+            let model = RemoteModel::new("m", None, Protocol::Http { is_binary: Some(false) });
             model.signature(&fake, soon()).await.unwrap();
             let wanted = crate::oip::Wanted { name: "y".to_owned(), wants_binary: None };
             let error = model
@@ -259,7 +345,7 @@ pub(crate) mod tests {
         ] {
             let fake = fake(vec![("/v2/models/m/infer", status, r#"{"error":"because"}"#)]);
             let error =
-                RemoteModel::new("m", None, Some(true)).infer(&fake, &request(), soon()).await.unwrap_err();
+                RemoteModel::new("m", None, BINARY).infer(&fake, &request(), soon()).await.unwrap_err();
             assert_eq!(error.kind(), kind);
             assert!(error.to_string().contains("because"), "{error}");
         }

@@ -44,8 +44,9 @@ pub use model::{
 pub use name::{Name, NameError};
 pub use net::{AllowNet, AllowNetError, Port};
 pub use node::{
-    Admin, AppEntry, Bind, Certificate, Compile, Confine, EnvironmentError, Log, LogFormat, LogLevel,
-    LogRequests, Node, NodeFile, NodeLimits, Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
+    Admin, AppEntry, Bind, Certificate, Compile, Confine, EnvironmentError, InferenceTrigger, Log, LogFormat,
+    LogLevel, LogRequests, Models, Node, NodeFile, NodeLimits, Ops, Quota, Secret, Tenant, Tls, Triggers,
+    UpstreamBinding,
 };
 pub use path::{AppPath, AppPathError, FileAt};
 pub use problem::{Colour, Place, Problem, Problems};

@@ -94,6 +94,13 @@ pub const ENDPOINTS_MAX: usize = 64;
 /// Bytes of calls that wait in one outbox: days of readings of a small site, and little of an edge machine's disk.
 pub const OUTBOX_BYTES: u64 = 256 * MIB;
 
+/// What calls of models under way may take of a node's memory together: two of the largest, or 800 photographs as tensors.
+pub const MODELS_CALL_MEMORY: u64 = 512 * MIB;
+/// What the models of one tenant may take in their process: ten times what small models for edge machines need.
+pub const MODELS_MEMORY: u64 = 1024 * MIB;
+/// Calls at once on the listener for models: what a busy machine of many clients sends, and a queue that ends in time.
+pub const INFERENCE_CONCURRENCY: u32 = 128;
+
 // A node without a node.toml.
 
 /// Where a node keeps what it must remember.

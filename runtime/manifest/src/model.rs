@@ -101,6 +101,8 @@ pub enum ModelProtocol {
     /// The Open Inference Protocol, version 2, over HTTP.
     #[default]
     OipHttp,
+    /// The same over gRPC.
+    OipGrpc,
 }
 
 /// A model on the node.
@@ -209,6 +211,10 @@ impl RemoteModel {
                 table.problem_at(key, format!("`{key}` is empty"), "leave it out");
             }
         }
+        if remote.binary.is_some() && remote.protocol == ModelProtocol::OipGrpc {
+            let why = "over gRPC tensors are always sent as they are".to_owned();
+            table.problem_at("binary", why, "leave it out");
+        }
         Some(remote)
     }
 }
@@ -240,7 +246,7 @@ impl Scalar for ConfidenceRule {
 
 impl Scalar for ModelProtocol {
     fn scalar(value: &DeValue<'_>) -> Result<Self, Trouble> {
-        choice(value, &[("oip-http", Self::OipHttp)])
+        choice(value, &[("oip-http", Self::OipHttp), ("oip-grpc", Self::OipGrpc)])
     }
 }
 

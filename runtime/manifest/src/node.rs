@@ -61,6 +61,10 @@ pub struct NodeFile {
     pub limits: NodeLimits,
     /// What compiling one component may take.
     pub compile: Compile,
+    /// What models may take.
+    pub models: Models,
+    /// What else than requests to functions reaches the node.
+    pub trigger: Triggers,
 }
 
 /// The node as a whole.
@@ -122,6 +126,52 @@ pub struct Certificate {
     pub cert: PathBuf,
     /// The private key (PEM).
     pub key: PathBuf,
+}
+
+/// What models may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Models {
+    /// The bytes of calls under way together, on their way in and out.
+    pub call_memory: Bytes,
+    /// Memory of the process that runs a tenant's models, with everything that is in it.
+    pub memory: Bytes,
+    /// Whether models run in a process of their own.
+    pub process: bool,
+}
+
+/// What else than requests to functions reaches the node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Triggers {
+    /// Models for other machines.
+    pub inference: Option<InferenceTrigger>,
+}
+
+/// Models for other machines: a listener that speaks the Open Inference Protocol, over HTTP and over gRPC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct InferenceTrigger {
+    /// Where it is in cleartext; it may be empty beside `tls-listen`.
+    #[serde(default)]
+    pub listen: Vec<SocketAddr>,
+    /// Where it is over TLS, with the certificates of `[tls]`.
+    #[serde(default)]
+    pub tls_listen: Vec<SocketAddr>,
+    /// Whose models; the node's one tenant by default.
+    #[serde(default = "walk::default_tenant")]
+    pub tenant: Name,
+    /// The secret of that tenant that callers show, as `authorization: Bearer ...`; anybody may call by default.
+    pub token: Option<Name>,
+    /// Calls at once.
+    #[serde(default = "InferenceTrigger::default_concurrency")]
+    pub concurrency: NonZeroU32,
+}
+
+impl InferenceTrigger {
+    fn default_concurrency() -> NonZeroU32 {
+        NonZeroU32::new(limits::INFERENCE_CONCURRENCY).expect("the default is not zero")
+    }
 }
 
 /// Metrics and health.
@@ -407,6 +457,18 @@ impl Default for NodeFile {
             log: Log::default(),
             limits: NodeLimits::default(),
             compile: Compile::default(),
+            models: Models::default(),
+            trigger: Triggers::default(),
+        }
+    }
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            call_memory: Bytes::new(limits::MODELS_CALL_MEMORY).expect("the default is not zero"),
+            memory: Bytes::new(limits::MODELS_MEMORY).expect("the default is not zero"),
+            process: true,
         }
     }
 }

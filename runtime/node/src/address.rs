@@ -10,6 +10,10 @@ pub struct Addresses {
     pub http: Vec<SocketAddr>,
     /// Requests over TLS.
     pub https: Vec<SocketAddr>,
+    /// Models for other machines, in cleartext.
+    pub models: Vec<SocketAddr>,
+    /// Models for other machines, over TLS.
+    pub models_tls: Vec<SocketAddr>,
     /// Metrics and health.
     pub ops: Option<SocketAddr>,
 }
@@ -17,6 +21,7 @@ pub struct Addresses {
 impl Addresses {
     /// All of them: none is ever an upstream.
     pub(crate) fn all(&self) -> Vec<SocketAddr> {
-        self.http.iter().chain(&self.https).chain(&self.ops).copied().collect()
+        let models = self.models.iter().chain(&self.models_tls);
+        self.http.iter().chain(&self.https).chain(models).chain(&self.ops).copied().collect()
     }
 }

@@ -5,11 +5,13 @@ use crate::answer::answer;
 use crate::conversation::{Conversation, Sending};
 use crate::core::{Core, Load};
 use crate::crowd::Counted as CountedAddress;
+use crate::inference;
 use crate::inspect::Fault;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_IDLE,
-    H2_LOCAL_RESETS, H2_PENDING_RESETS, H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS,
-    HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME, HEADERS_MAX, LAST_REQUEST_TIME, STREAMS_AHEAD,
+    H2_LOCAL_RESETS, H2_MODEL_WINDOW_BYTES, H2_MODELS_WINDOW_BYTES, H2_PENDING_RESETS, H2_PING, H2_PING_TIME,
+    H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME, HEADERS_MAX,
+    LAST_REQUEST_TIME, STREAMS_AHEAD,
 };
 use crate::metrics::RefusedFor;
 use crate::node::Shared;
@@ -34,17 +36,43 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-/// What a listening socket's connections speak.
+/// What a listening socket's connections speak, and what is asked over them.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) transport: Transport,
+    pub(crate) serves: Serves,
+}
+
+/// What a connection's bytes are in.
 #[derive(Clone)]
 pub(crate) enum Transport {
     Clear,
     Tls(Arc<ServerConfig>),
 }
 
+/// Who answers the requests of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Serves {
+    Functions,
+    Models,
+}
+
+impl Service {
+    /// What a socket of it is called where it is handed over.
+    pub(crate) fn name(&self) -> &'static str {
+        match (self.serves, &self.transport) {
+            (Serves::Functions, Transport::Clear) => "http",
+            (Serves::Functions, Transport::Tls(_)) => "https",
+            (Serves::Models, Transport::Clear) => "models",
+            (Serves::Models, Transport::Tls(_)) => "models-tls",
+        }
+    }
+}
+
 /// A connection on its way to the core that will serve it.
 pub(crate) struct Handed {
     stream: std::net::TcpStream,
-    transport: Transport,
+    service: Service,
     place: Place,
     counted: Counted,
 }
@@ -71,16 +99,16 @@ impl Drop for Place {
 
 /// Serves what other cores hand over, until they are gone.
 pub(crate) async fn receive(core: Arc<Core>, mut handed: mpsc::UnboundedReceiver<Handed>) {
-    while let Some(Handed { stream, transport, place, counted }) = handed.recv().await {
+    while let Some(Handed { stream, service, place, counted }) = handed.recv().await {
         match TcpStream::from_std(stream) {
-            Ok(stream) => serve_on(&core, stream, transport, place, counted),
+            Ok(stream) => serve_on(&core, stream, service, place, counted),
             Err(error) => tracing::warn!(%error, "a connection was lost on its way to another core"),
         }
     }
 }
 
 /// Accepts connections until the node drains. The socket is closed then, so that clients go elsewhere.
-pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Transport) -> io::Result<()> {
+pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, service: Service) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let _accepting = Accepting::begin(&core.node);
     let mut draining = core.node.drain.subscribe();
@@ -97,7 +125,7 @@ pub(crate) async fn accept(core: Arc<Core>, listener: TcpListener, transport: Tr
             Ok(None) => return Ok(()),
             Ok(Some((stream, place, counted))) => {
                 failing = false;
-                place_connection(&core, stream, transport.clone(), place, counted);
+                place_connection(&core, stream, service.clone(), place, counted);
             }
             Err(error) => {
                 core.node.metrics.accept_failures.inc();
@@ -149,13 +177,7 @@ async fn accept_one(
 }
 
 /// Here, or on the core with the fewest connections if this one is well ahead of it.
-fn place_connection(
-    core: &Arc<Core>,
-    stream: TcpStream,
-    transport: Transport,
-    place: Place,
-    counted: Counted,
-) {
+fn place_connection(core: &Arc<Core>, stream: TcpStream, service: Service, place: Place, counted: Counted) {
     let cores = core.node.cores();
     let connections = |load: &Load| load.connections.load(Relaxed);
     // Without this one, which is counted already.
@@ -164,27 +186,28 @@ fn place_connection(
         .iter()
         .min_by_key(|other| connections(&other.load))
         .filter(|other| connections(&other.load) + CONNECTIONS_AHEAD <= ours);
-    let Some(other) = least else { return serve_on(core, stream, transport, place, counted) };
+    let Some(other) = least else { return serve_on(core, stream, service, place, counted) };
     match stream.into_std() {
         Ok(stream) => {
             // The core is gone only when the node is stopping.
-            let _ = other.handed.send(Handed { stream, transport, place, counted: Counted::on(&other.load) });
+            let _ = other.handed.send(Handed { stream, service, place, counted: Counted::on(&other.load) });
         }
         Err(error) => tracing::warn!(%error, "a connection was lost on its way to another core"),
     }
 }
 
-fn serve_on(core: &Arc<Core>, stream: TcpStream, transport: Transport, place: Place, counted: Counted) {
+fn serve_on(core: &Arc<Core>, stream: TcpStream, service: Service, place: Place, counted: Counted) {
     let core = core.clone();
     // Failing, it is slower, not wrong.
     let _ = stream.set_nodelay(true);
     tokio::spawn(async move {
         let _held = (counted, place);
+        let Service { transport, serves } = service;
         match transport {
-            Transport::Clear => serve(&core, stream, ClientScheme::Http).await,
+            Transport::Clear => serve(&core, stream, ClientScheme::Http, serves).await,
             Transport::Tls(config) => {
                 if let Some(stream) = handshake(&core.node, config, stream).await {
-                    serve(&core, stream, ClientScheme::Https).await;
+                    serve(&core, stream, ClientScheme::Https, serves).await;
                 }
             }
         }
@@ -250,8 +273,9 @@ pub(crate) async fn serve(
     core: &Arc<Core>,
     io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     scheme: ClientScheme,
+    serves: Serves,
 ) {
-    let builder = builder(core);
+    let builder = builder(core, serves);
     let conversation = Arc::<Conversation>::default();
     // HTTP/2 has a way to say that a request was not looked at, HTTP/1.1 has none.
     let may_be_unsure = AtomicBool::new(true);
@@ -267,7 +291,7 @@ pub(crate) async fn serve(
                 return Err(h2::Error::from(h2::Reason::PROTOCOL_ERROR));
             }
             let http10 = request.version() == Version::HTTP_10;
-            let mut reply = answer_somewhere(&core, request, scheme).await;
+            let mut reply = answer_somewhere(&core, request, scheme, serves).await;
             if http1 && core.node.draining.load(Relaxed) {
                 reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -324,7 +348,12 @@ async fn drained(draining: &mut watch::Receiver<bool>) {
     let _ = draining.wait_for(|draining| *draining).await;
 }
 
-fn builder(core: &Core) -> Builder<OnCore> {
+fn builder(core: &Core, serves: Serves) -> Builder<OnCore> {
+    let (stream_window, connection_window) = match serves {
+        Serves::Functions => (H2_STREAM_WINDOW_BYTES, H2_CONNECTION_WINDOW_BYTES),
+        // Tensors come whole, and are read as they come.
+        Serves::Models => (H2_MODEL_WINDOW_BYTES, H2_MODELS_WINDOW_BYTES),
+    };
     let mut builder = Builder::new(OnCore(core.runtime.clone()));
     builder
         .http1()
@@ -340,8 +369,8 @@ fn builder(core: &Core) -> Builder<OnCore> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS)
         .max_header_list_size(H2_HEADER_LIST_BYTES)
-        .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(stream_window)
+        .initial_connection_window_size(connection_window)
         .max_pending_accept_reset_streams(H2_PENDING_RESETS)
         .max_local_error_reset_streams(H2_LOCAL_RESETS)
         .keep_alive_interval(H2_PING)
@@ -351,7 +380,15 @@ fn builder(core: &Core) -> Builder<OnCore> {
 
 /// Streams of one HTTP/2 connection run on other cores too when this one has enough to do, so that one connection can use
 /// more than one core.
-async fn answer_somewhere(core: &Arc<Core>, request: Request<Incoming>, scheme: ClientScheme) -> Reply {
+async fn answer_somewhere(
+    core: &Arc<Core>,
+    request: Request<Incoming>,
+    scheme: ClientScheme,
+    serves: Serves,
+) -> Reply {
+    if serves == Serves::Models {
+        return inference::answer(core, request).await;
+    }
     let Some(other) = other_core(core, request.version()) else {
         return answer(core, request, scheme).await;
     };

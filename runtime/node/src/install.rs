@@ -19,7 +19,7 @@ use crate::secrets;
 use crate::tenants::TenantShare;
 use crate::upstreams::Unwatched;
 use rimward_bundle::{Bundle, Component};
-use rimward_capability::{Clocks, Function, Grants, config, http, keyvalue, logging};
+use rimward_capability::{Clocks, Function, Grants, ModelGrant, config, http, keyvalue, logging};
 use rimward_engine::{Code, Generation, GuestLimits, LoadError, Origin, Source, precompiled_key};
 use rimward_manifest::{App, Bind, Cache, FunctionLimits, HostName, Name, RouteTable, StoreKind, Tenant};
 use rimward_store::{Durability, StoreId, Stores};
@@ -147,6 +147,7 @@ pub(crate) async fn prepare(
         functions,
         routes: bundle.app.http.iter().map(route_text).collect(),
     });
+    let models = Arc::new(models);
     let deliveries = Arc::new(install.deliveries(&upstreams, &siblings));
     let unwatched = Arc::new(Unwatched::new(upstreams.values().cloned().collect(), followed));
     let secrets = Arc::new(install.secrets);
@@ -154,7 +155,15 @@ pub(crate) async fn prepare(
     let app = Arc::new(bundle.app.clone());
     Ok(Prepared {
         key: (placement.tenant, app.name.clone()),
-        placed: Placed { revision, app, bind: Arc::new(placement.bind), secrets, deliveries, unwatched },
+        placed: Placed {
+            revision,
+            app,
+            bind: Arc::new(placement.bind),
+            secrets,
+            deliveries,
+            models,
+            unwatched,
+        },
         compiled,
         private_origins,
         took: started.elapsed(),
@@ -383,7 +392,7 @@ impl Install<'_> {
 struct Ports<'a> {
     upstreams: &'a BTreeMap<Name, Arc<Upstream>>,
     outboxes: &'a BTreeMap<Name, http::Deferral>,
-    models: &'a BTreeMap<Name, http::ModelGrant>,
+    models: &'a BTreeMap<Name, ModelGrant>,
     stores: &'a BTreeMap<Name, Arc<dyn rimward_store::Store>>,
 }
 
@@ -410,7 +419,12 @@ pub(crate) fn swap(
         return Err(InstallError::Caches { caches, most });
     }
     outboxes::check_room(settings, next.iter().map(|((tenant, _), placed)| (tenant, &*placed.app)))?;
+    let opened = node.inference.as_ref().map(|door| door.opened(&settings.file, &next));
+    let opened = opened.transpose().map_err(InstallError::Token)?;
     let mut apps = node.apps();
+    if let (Some(door), Some(opened)) = (&node.inference, opened) {
+        door.open(opened);
+    }
     node.replace_routes(Routes::new(table));
     *apps = next;
     node.outboxes.settle(node, &apps);

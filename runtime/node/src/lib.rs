@@ -19,6 +19,7 @@ mod documented;
 mod failure;
 mod faults;
 mod id;
+mod inference;
 mod inspect;
 mod install;
 mod invoke;

@@ -58,6 +58,12 @@ pub const H2_STREAM_WINDOW_BYTES: u32 = 64 << 10;
 
 /// Flow-control window of one HTTP/2 connection, bytes.
 pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// The same for a stream of a connection that models are asked over: a photograph as a tensor comes without a pause.
+pub const H2_MODEL_WINDOW_BYTES: u32 = 1 << 20;
+/// And for the whole of such a connection.
+pub const H2_MODELS_WINDOW_BYTES: u32 = 4 << 20;
+/// What counts as the time of a call on the listener for models; its body may take longer to come.
+pub const INFERENCE_TIME: Duration = Duration::from_secs(60);
 
 /// Streams that an HTTP/2 client may open and reset before they were looked at (rapid reset).
 pub const H2_PENDING_RESETS: usize = 20;

@@ -21,7 +21,7 @@ pub struct ListenError {
 /// A socket that listens already, opened by somebody else.
 #[derive(Debug)]
 pub struct GivenSocket {
-    /// What its giver calls it: a socket named `http`, `https` or `ops` serves that and nothing else.
+    /// What its giver calls it: a socket named `http`, `https`, `models`, `models-tls` or `ops` serves that and nothing else.
     pub name: String,
     /// The socket.
     pub listener: TcpListener,
@@ -41,7 +41,7 @@ pub enum Unwanted {
 /// Given sockets that have not been taken yet.
 pub(crate) struct Given(Vec<GivenSocket>);
 
-const NAMES: [&str; 3] = ["http", "https", "ops"];
+const NAMES: [&str; 5] = ["http", "https", "models", "models-tls", "ops"];
 
 impl Given {
     pub(crate) fn new(sockets: Vec<GivenSocket>) -> Self {
@@ -90,7 +90,7 @@ impl Given {
             Some(address) => Err(ListenError {
                 address,
                 source: io::Error::other(
-                    "its socket was handed to this process, and node.toml does not name the address: add it to `node.listen`, `tls.listen` or `ops.listen`, or take it out of the socket unit",
+                    "its socket was handed to this process, and node.toml does not name the address: add it to `node.listen`, `tls.listen`, `trigger.inference` or `ops.listen`, or take it out of the socket unit",
                 ),
             }),
         }

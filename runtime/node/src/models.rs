@@ -1,20 +1,30 @@
-//! The models on this node: each file is loaded once, however many apps and revisions name it, and forgotten with the last.
+//! The models on this node: each file is loaded once for a tenant, however many apps and revisions name it, and forgotten with
+//! the last.
 //!
-//! The engine and its threads are there from the first model on: a node without one has neither.
+//! Each tenant's run in a process of its own, unless the operator says otherwise; then in this one. What runs them is there
+//! from the first model on: a node without one has neither processes nor threads for them.
 
+use bytes::Bytes;
 use rimward_bundle::Digest;
+use rimward_capability::models::CallMemory;
 use rimward_inference::Error;
-use rimward_inference::local::{Engine, LocalModel, WeakModel};
+use rimward_inference::local::{Engine, Launcher, LocalModel, WeakModel};
 use rimward_manifest::Name;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[derive(Default)]
 pub(crate) struct Models {
-    engine: OnceLock<Engine>,
-    /// By tenant too: who waits for a model waits for its own tenant's calls.
-    loaded: Mutex<BTreeMap<(Name, [u8; 32]), WeakModel>>,
+    /// What calls under way may take together.
+    pub(crate) call_memory: Arc<CallMemory>,
+    launcher: Option<Launcher>,
+    loaded: Mutex<BTreeMap<Name, Loaded>>,
+}
+
+/// A tenant's.
+struct Loaded {
+    engine: Engine,
+    models: BTreeMap<[u8; 32], WeakModel>,
 }
 
 /// Why a model is not there.
@@ -29,32 +39,59 @@ pub enum ModelError {
 }
 
 impl Models {
+    pub(crate) fn new(declared: &rimward_manifest::Models, launcher: Option<Launcher>) -> Self {
+        Self {
+            call_memory: Arc::new(CallMemory::new(declared.call_memory.get())),
+            launcher: launcher.filter(|_| declared.process),
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// Whether what a model takes is bounded, and what it breaks is its own.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.launcher.is_some()
+    }
+
     /// The model in `file`. One installation at a time asks.
     pub(crate) async fn load(
         &self,
         tenant: &Name,
-        file: &[u8],
+        file: &Bytes,
         cores: usize,
     ) -> Result<LocalModel, ModelError> {
-        let key = (tenant.clone(), *Digest::of(file).as_bytes());
-        if let Some(model) = self.loaded().get(&key).and_then(WeakModel::upgrade) {
-            return Ok(model);
-        }
-        let engine = match self.engine.get() {
-            Some(engine) => engine.clone(),
-            None => {
-                let engine = Engine::start(cores).map_err(ModelError::Threads)?;
-                self.engine.get_or_init(|| engine).clone()
+        let digest = *Digest::of(file).as_bytes();
+        let engine = {
+            let mut loaded = self.loaded();
+            for loaded in loaded.values_mut() {
+                loaded.models.retain(|_, model| model.upgrade().is_some());
+            }
+            // With its engine the process of a tenant ends who has no models any more.
+            loaded.retain(|_, loaded| !loaded.models.is_empty());
+            let of_tenant = loaded.get(tenant);
+            if let Some(model) = of_tenant.and_then(|loaded| loaded.models.get(&digest)?.upgrade()) {
+                return Ok(model);
+            }
+            match of_tenant {
+                Some(loaded) => loaded.engine.clone(),
+                None => self.start(cores).map_err(ModelError::Threads)?,
             }
         };
-        let model = engine.load(file.to_vec()).await?;
+        let model = engine.load(file.clone()).await?;
         let mut loaded = self.loaded();
-        loaded.retain(|_, model| model.upgrade().is_some());
-        loaded.insert(key, model.downgrade());
+        let of_tenant = loaded.entry(tenant.clone());
+        let of_tenant = of_tenant.or_insert_with(|| Loaded { engine, models: BTreeMap::new() });
+        of_tenant.models.insert(digest, model.downgrade());
         Ok(model)
     }
 
-    fn loaded(&self) -> MutexGuard<'_, BTreeMap<(Name, [u8; 32]), WeakModel>> {
+    fn start(&self, cores: usize) -> io::Result<Engine> {
+        match &self.launcher {
+            Some(launcher) => Engine::launch(cores, launcher.clone()),
+            None => Engine::start(cores),
+        }
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, BTreeMap<Name, Loaded>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

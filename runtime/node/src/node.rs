@@ -10,6 +10,7 @@ use crate::arrival::Arrival;
 use crate::connection::Handed;
 use crate::core::{Core, Load};
 use crate::crowd::Crowd;
+use crate::inference::InferenceDoor;
 use crate::install::{InstallError, Installed, Placement, install};
 use crate::limits::{DRAIN_POLL, INVOKE_REPLY_BYTES};
 use crate::listen::GivenSocket;
@@ -29,8 +30,9 @@ use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use rimward_bundle::Bundle;
-use rimward_capability::{Abi, ClientScheme, Linkers};
+use rimward_capability::{Abi, ClientScheme, Linkers, ModelGrant};
 use rimward_engine::{Budget, Compiler, Engine, Pooling};
+use rimward_inference::local::Launcher;
 use rimward_manifest::{App, Bind, Name, NodeFile, Tenant};
 use rimward_store::Stores;
 use rimward_upstream::ClientConfig;
@@ -53,6 +55,8 @@ pub struct Options {
     pub state: StateChoice,
     /// How components are compiled. Without one, apps bring the code that `rimward build --precompile` made.
     pub compiler: Option<Compiler>,
+    /// How the processes are started that run models; without it they run in this one.
+    pub model_launcher: Option<Launcher>,
     /// Hears of requests and of what functions log.
     pub observer: Arc<dyn Observer>,
     /// Where it reads how much memory is left: [`machine_memory`](crate::machine_memory).
@@ -102,7 +106,7 @@ pub struct Node {
     sockets: Mutex<Vec<Kept>>,
 }
 
-/// A listening socket and what it serves: `http`, `https` or `ops`.
+/// A listening socket and what it serves: `http`, `https`, `models`, `models-tls` or `ops`.
 pub type Kept = (&'static str, TcpListener);
 
 /// What all cores share.
@@ -134,6 +138,8 @@ pub(crate) struct Shared {
     pub(crate) upstreams: States,
     /// Models on this node.
     pub(crate) models: Models,
+    /// The listener for models, if there is one.
+    pub(crate) inference: Option<InferenceDoor>,
     /// Calls that wait for theirs.
     pub(crate) outboxes: Outboxes,
     pub(crate) core_count: usize,
@@ -168,6 +174,8 @@ pub(crate) struct Placed {
     pub(crate) secrets: Arc<BTreeMap<Name, String>>,
     /// What is delivered with from the outboxes of its upstreams.
     pub(crate) deliveries: Arc<BTreeMap<Name, Arc<Delivery>>>,
+    /// Its models, for other machines.
+    pub(crate) models: Arc<BTreeMap<Name, ModelGrant>>,
     /// The upstreams, until somebody asks their places whether they are well.
     pub(crate) unwatched: Arc<Unwatched>,
 }

@@ -11,7 +11,7 @@ use crate::task::Task;
 use crate::timeouts::{Clock, Timeouts};
 use crate::tls::{self, Roots, TlsError};
 use crate::{Body, Error, Resolve, Resolver, Servers, head, limits};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -89,7 +89,8 @@ impl Client {
 
     /// Sends one request and returns the response head with its streaming body.
     ///
-    /// No redirect is followed. The body is not bounded in size. A request that was not sent, because the server had
+    /// A request of version HTTP/2 goes over HTTP/2, to a cleartext origin without asking it first; others over what TLS
+    /// agrees on, and HTTP/1.1. No redirect is followed. The body is not bounded in size. A request that was not sent, because the server had
     /// closed the pooled connection, goes out once more on another one; so does an idempotent one without a body
     /// that met the close on its way. `deadline` bounds everything, like [`Timeouts::total`].
     ///
@@ -116,7 +117,10 @@ impl Client {
         clock: Clock,
         resend: Resend,
     ) -> Result<Response<Body>, Error> {
-        let route = target.route(request.uri())?; //                  where to, and by whose policy
+        let mut route = target.route(request.uri())?; //              where to, and by whose policy
+        if request.version() == Version::HTTP_2 {
+            route.key = route.key.for_http2();
+        }
         let mut request = head::prepare(request, &route)?; //         what goes on the wire
         if head::is_undecided(&request) {
             request = head::decided(request).await?; //               whether it has a body
@@ -141,6 +145,7 @@ impl Client {
             Ok(Room::New(permit)) => {
                 let dial = Dial {
                     origin: route.key.origin().clone(),
+                    speaks: route.key.speaks(),
                     tls: route.tls().unwrap_or(&self.tls).clone(),
                     rules: route.rules.clone(),
                     own: self.own.clone(),

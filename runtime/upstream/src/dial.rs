@@ -6,7 +6,7 @@
 use crate::address::{AddressRules, is_own};
 use crate::connection::{Connection, Sender};
 use crate::origin::Origin;
-use crate::pool::Permit;
+use crate::pool::{Permit, Speaks};
 use crate::resolve::Resolve;
 use crate::steady::{Socket, Steady};
 use crate::task::Task;
@@ -30,6 +30,8 @@ use tokio_rustls::client::TlsStream;
 /// Where to connect, and by whose rules.
 pub(crate) struct Dial {
     pub(crate) origin: Origin,
+    /// Where there is no TLS.
+    pub(crate) speaks: Speaks,
     pub(crate) tls: Arc<rustls::ClientConfig>,
     pub(crate) rules: AddressRules,
     /// Addresses this node listens on.
@@ -55,7 +57,10 @@ impl Dial {
         let socket = Socket::new(stream);
         let stream = Steady::new(socket.clone());
         if !self.origin.is_secure() {
-            return http1(stream, socket, peer, permit).await;
+            return match self.speaks {
+                Speaks::Http1 => http1(stream, socket, peer, permit).await,
+                Speaks::Http2 => http2(stream, peer, permit).await,
+            };
         }
         let stream = self.handshake(stream).await?;
         match stream.get_ref().1.alpn_protocol() {

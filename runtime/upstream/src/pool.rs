@@ -18,28 +18,56 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     origin: Origin,
-    /// Of the other two: an upstream's key is made once and looked up twice for each request.
+    speaks: Speaks,
+    /// Of the others: an upstream's key is made once and looked up twice for each request.
     hash: u64,
     /// Whose roots and client certificate: 0 is the client's own, others are upstreams'.
     identity: u64,
 }
 
+/// What a connection to a cleartext origin speaks; over TLS both sides agree on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Speaks {
+    Http1,
+    /// Without being asked whether it can (RFC 9113, section 3.3), as gRPC does.
+    Http2,
+}
+
 impl Key {
     pub(crate) fn new(origin: Origin, identity: u64) -> Self {
+        Self::speaking(origin, identity, Speaks::Http1)
+    }
+
+    /// The same place for requests that need HTTP/2.
+    pub(crate) fn for_http2(self) -> Self {
+        match self.origin.is_secure() {
+            true => self,
+            false => Self::speaking(self.origin, self.identity, Speaks::Http2),
+        }
+    }
+
+    fn speaking(origin: Origin, identity: u64, speaks: Speaks) -> Self {
         /// One for all pools, so that a key may be made before it is known in which it is looked up.
         static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        let hash = STATE.hash_one((&origin, identity));
-        Self { origin, hash, identity }
+        let hash = STATE.hash_one((&origin, identity, speaks));
+        Self { origin, speaks, hash, identity }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
+
+    pub(crate) fn speaks(&self) -> Speaks {
+        self.speaks
+    }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.identity == other.identity && self.origin == other.origin
+        self.hash == other.hash
+            && self.identity == other.identity
+            && self.speaks == other.speaks
+            && self.origin == other.origin
     }
 }
 

@@ -128,6 +128,19 @@ impl NodeBuilder {
         self
     }
 
+    /// With a listener for the models of the tenant `default`, for callers with that secret if there is one.
+    #[must_use]
+    pub fn offers_models(self, token: Option<&str>) -> Self {
+        self.file(|file| {
+            let text = "[trigger.inference]\nlisten = ['127.0.0.1:0']";
+            let offered = NodeFile::parse(text).unwrap_or_else(|problems| panic!("{problems}"));
+            file.trigger = offered.trigger;
+            if let (Some(inference), Some(token)) = (&mut file.trigger.inference, token) {
+                inference.token = Some(token.parse().expect("it is a name"));
+            }
+        })
+    }
+
     /// With so many permits and places in the queue.
     #[must_use]
     pub fn room(mut self, permits: u32, queue: u32) -> Self {
@@ -195,6 +208,7 @@ impl NodeBuilder {
             profile: self.profile,
             state: self.state,
             compiler: self.compiler,
+            model_launcher: None,
             observer: heard.clone(),
             memory: self.memory,
             given: Vec::new(),
@@ -232,6 +246,16 @@ impl TestNode {
     /// Where it takes requests in the clear.
     pub fn address(&self) -> SocketAddr {
         self.node().addresses().http[0]
+    }
+
+    /// Where it offers models.
+    pub fn models(&self) -> SocketAddr {
+        *self.node().addresses().models.first().expect("the node was told to offer them")
+    }
+
+    /// A call to its listener for models.
+    pub fn ask(&self, over: Over, method: &str, path: &str) -> Call {
+        self.call_at(self.models(), over, method, path)
     }
 
     /// Its folder; `state` is in it.

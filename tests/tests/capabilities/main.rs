@@ -8,6 +8,7 @@ mod credentials;
 mod endpoints;
 mod fallback;
 mod functions;
+mod inference;
 mod keyvalue;
 mod logs;
 mod models;

@@ -10,7 +10,7 @@ use rimward_tests::{Answer, App, Behaviour, TestNode, always, declared, fake, no
 use serde_json::{Value, json};
 
 /// An app whose function forwards requests to the model that they name, and which has the models of `tables`.
-fn app(tables: &str, models: &str, upstream: Option<&str>) -> App {
+pub(crate) fn app(tables: &str, models: &str, upstream: Option<&str>) -> App {
     let text = format!(
         "[app]\nname = 'shop'\n[function.asks]\ncomponent = 'model'\nmodels = {models}\n\
          [[trigger.http]]\nroute = '/*rest'\nfunction = 'asks'\n{tables}\n"
@@ -22,14 +22,14 @@ fn app(tables: &str, models: &str, upstream: Option<&str>) -> App {
     }
 }
 
-const LOCAL: &str = "[model.classifier]\nlocal = { file = 'classifier.onnx' }";
-const INFER: &str = "/v2/models/classifier/infer";
+pub(crate) const LOCAL: &str = "[model.classifier]\nlocal = { file = 'classifier.onnx' }";
+pub(crate) const INFER: &str = "/v2/models/classifier/infer";
 
-fn x(values: [f32; 3]) -> Value {
+pub(crate) fn x(values: [f32; 3]) -> Value {
     json!({ "id": "7", "inputs": [{ "name": "x", "shape": [1, 3], "datatype": "FP32", "data": values }] })
 }
 
-async fn ask(node: &TestNode, values: [f32; 3]) -> Answer {
+pub(crate) async fn ask(node: &TestNode, values: [f32; 3]) -> Answer {
     node.post(INFER).body(x(values).to_string()).await
 }
 
@@ -41,13 +41,13 @@ fn scores(answer: &Answer) -> Vec<f64> {
     output["data"].as_array().expect("they are in it").iter().filter_map(Value::as_f64).collect()
 }
 
-fn check(answer: &Answer, wanted: [f64; 2]) {
+pub(crate) fn check(answer: &Answer, wanted: [f64; 2]) {
     answer.is(200);
     let scores = scores(answer);
     assert!(scores.iter().zip(wanted).all(|(score, wanted)| (score - wanted).abs() < 1e-6), "{scores:?}");
 }
 
-const HALF: [f64; 2] = [0.5, 0.5];
+pub(crate) const HALF: [f64; 2] = [0.5, 0.5];
 
 #[tokio::test]
 async fn a_model_on_the_node_is_asked_by_its_name() {
@@ -210,4 +210,66 @@ async fn on_a_node_of_several_tenants_a_local_model_needs_the_operators_word() {
     let why = node().tenants(&tenants("")).start().await.refuses(app()).await;
     assert!(why.contains("`local-models = true`"), "{why}");
     node().tenants(&tenants("local-models = true")).app(app()).start().await;
+}
+
+/// An app whose function asks through `wasi:nn`.
+fn asks_nn(tables: &str, models: &str) -> App {
+    declared(&format!(
+        "[app]\nname = 'shop'\n[function.asks]\ncomponent = 'nn'\nmodels = {models}\n\
+         [[trigger.http]]\nroute = '/*rest'\nfunction = 'asks'\n{tables}\n"
+    ))
+}
+
+const NN: &str =
+    "[model.classifier]\nlocal = { file = 'classifier.onnx' }\n[model.mean]\nlocal = { file = 'mean.onnx' }";
+
+#[tokio::test]
+async fn a_function_asks_models_through_wasi_nn() {
+    let node = node().app(asks_nn(NN, "['classifier', 'mean']")).start().await;
+    node.get("/mean?4").await.is(200).says("y [1, 1] TensorType::Fp32: 1.5");
+    node.get("/mean?150000").await.is(200).mentions("y [1, 1] TensorType::Fp32: 74999.5");
+    node.get("/classifier").await.is(200).mentions("y [1, 2] TensorType::Fp32: 0.26894");
+    let answers = node.get("/mean?1000").at_once(8).await;
+    answers.iter().for_each(|answer| {
+        answer.is(200).says("y [1, 1] TensorType::Fp32: 499.5");
+    });
+}
+
+/// C19, G31.
+#[tokio::test]
+async fn what_is_wrong_is_told_as_an_error_of_wasi_nn() {
+    let node = node().app(asks_nn(NN, "['classifier']")).start().await;
+    for (path, error) in [
+        ("/load", "ErrorCode::UnsupportedOperation: models are declared in rimward.toml"),
+        ("/mean", "ErrorCode::NotFound: the model `mean` was not granted"),
+        ("/none", "ErrorCode::NotFound: the model `none` was not granted"),
+        ("/wrong-size", "ErrorCode::InvalidArgument: tensor `x`"),
+        ("/wrong-name", "ErrorCode::InvalidArgument: the model has no input `z`"),
+        ("/wrong-type", "ErrorCode::InvalidArgument: the input `x`: it is FP32, and this is UINT8"),
+        ("/not-finite", "ErrorCode::InvalidArgument: a number in the input `x` is not finite"),
+        ("/classifier?4", "ErrorCode::InvalidArgument: the input `x`: its shape is [any, 3]"),
+    ] {
+        node.get(path).await.is(400).mentions(error);
+    }
+    node.get("/classifier").await.is(200);
+    let nobody = nobody();
+    let remote = "[model.classifier]\nremote = { upstream = 'cloud' }";
+    let app = asks_nn(remote, "['classifier']").upstream_at("cloud", &nobody, "retry = { attempts = 1 }");
+    let node = rimward_tests::node().app(app).start().await;
+    node.get("/classifier")
+        .await
+        .is(400)
+        .mentions("ErrorCode::RuntimeError: the model's server was not reached");
+    let text = node.refuses(asks_nn("", "[]")).await;
+    assert!(text.contains("wasi:nn/") && text.contains("models = [\"NAME\"]"), "{text}");
+}
+
+#[tokio::test]
+async fn tensors_of_wasi_nn_take_the_memory_that_calls_may_and_no_more() {
+    let node = node().app(asks_nn(NN, "['mean']"));
+    let node = node.file(|file| file.models.call_memory = "64KiB".parse().expect("it is a size"));
+    let node = node.start().await;
+    node.get("/mean?16384").await.is(200);
+    node.get("/mean?16385").await.is(500);
+    node.get("/mean?16384").await.is(200);
 }

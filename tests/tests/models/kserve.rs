@@ -16,35 +16,37 @@ mod slow {
         }
     }
 
+    fn free_port() -> u16 {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        free.expect("a port is free").port()
+    }
+
     #[tokio::test]
     async fn tritonclient_gets_the_same_bits_through_a_node_as_from_kserve() {
         let python = tokio::task::spawn_blocking(python).await.expect("it is made");
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("a port is free")
-            .port();
+        let (http, grpc) = (free_port(), free_port());
         let mut server = Command::new(&python);
-        server
-            .arg(script("kserve_server.py"))
-            .arg(port.to_string())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        server.arg(script("kserve_server.py")).arg(http.to_string()).arg(grpc.to_string());
+        server.stdout(Stdio::null()).stderr(Stdio::null());
         let _server = Server(server.spawn().expect("it starts"));
-        for binary in ["", ", binary = true"] {
+        let ways =
+            [(http, ""), (http, ", protocol = 'oip-http', binary = true"), (grpc, ", protocol = 'oip-grpc'")];
+        for (port, protocol) in ways {
             let text = format!(
                 "[app]\nname = 'edge'\n[function.asks]\ncomponent = 'model'\nmodels = ['classifier']\n\
                  limits = {{ wall = '60s', cpu = '20s' }}\n\
                  [[trigger.http]]\nroute = '/*rest'\nfunction = 'asks'\n\
                  [model.classifier]\ndeadline = '30s'\n\
-                 remote = {{ upstream = 'cloud', model = 'double'{binary} }}\n"
+                 remote = {{ upstream = 'cloud', model = 'double'{protocol} }}\n"
             );
             let app = declared(&text).upstream_at("cloud", &format!("http://127.0.0.1:{port}"), "");
-            let node = node().app(app).start().await;
-            let (python, address) = (python.clone(), node.address().to_string());
-            let said = tokio::task::spawn_blocking(move || {
-                let mut client = Command::new(python);
-                succeeds(client.arg(script("triton_client.py")).arg(format!("127.0.0.1:{port}")).arg(address))
-            });
+            let node = node().app(app).offers_models(None).start().await;
+            let (models, function) = (node.models().to_string(), node.address().to_string());
+            let mut client = Command::new(&python);
+            client.arg(script("triton_client.py"));
+            client.args([format!("127.0.0.1:{http}"), format!("127.0.0.1:{grpc}")]);
+            client.args([&models, &models, &function]);
+            let said = tokio::task::spawn_blocking(move || succeeds(&mut client));
             assert_eq!(said.await.expect("it ends").trim(), "alike");
         }
     }

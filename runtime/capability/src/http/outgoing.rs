@@ -5,8 +5,9 @@ use super::bodies::{Draining, Holding};
 use super::call::Invocation;
 use super::deferred::{self, Deferral, OUTBOX_HOST, Refused};
 use super::errors::{from_upstream, to_upstream};
-use super::models::ModelGrant;
-use super::traced::{Traced, trace_id};
+use super::models::Asker;
+use crate::models::ModelGrant;
+use crate::traced::Traced;
 use crate::{Offence, Offences, limits, logging};
 use http::uri::Authority;
 use http_body_util::BodyExt;
@@ -128,6 +129,10 @@ impl Outgoing {
         }
     }
 
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker(&self.context)
+    }
+
     pub(crate) fn guest_starts(&mut self) {
         self.guest_runs = true;
     }
@@ -189,6 +194,10 @@ fn with_io(response: http::Response<WasiBody>) -> Answer {
 }
 
 impl Context {
+    pub(super) fn models(&self) -> &BTreeMap<String, ModelGrant> {
+        &self.grant.models
+    }
+
     /// Sends a request. Why one fails is told in the function's log too: all that the guest gets is an error code.
     async fn send(
         self,
@@ -234,7 +243,7 @@ impl Context {
     }
 
     /// The right to send one more request: the invocation's, and its owner's.
-    fn permit(&self) -> Option<CallPermit> {
+    pub(super) fn permit(&self) -> Option<CallPermit> {
         let owner = self.grant.shared_in_flight.as_ref();
         Some(CallPermit {
             _invocation: self.in_flight.clone().try_acquire_owned().ok()?,
@@ -297,10 +306,6 @@ impl Context {
         }
         let response = called.map_err(CallFailure::Upstream)?.response;
         Ok(response.map(|body| Holding::new(body.map_err(from_upstream), permit).boxed_unsync()))
-    }
-
-    pub(super) fn trace_id(&self) -> &str {
-        self.traceparent.as_ref().map_or("", trace_id)
     }
 
     fn traced<'a>(&'a self, upstream: &'a str) -> Option<Traced<'a>> {

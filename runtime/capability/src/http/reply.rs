@@ -4,6 +4,7 @@
 
 use super::call::{GuestFailure, Running, StreamLimits};
 use super::idle::{Idle, Still};
+use crate::models::ReplyParts;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::future::Future;
@@ -21,6 +22,7 @@ pub struct ReplyBody(Kind);
 
 enum Kind {
     Collected { data: Option<Bytes>, trailers: Option<http::HeaderMap> },
+    Parts { parts: std::vec::IntoIter<Bytes>, trailers: Option<http::HeaderMap> },
     Streaming(Arc<Mutex<Streaming>>),
     Ended,
 }
@@ -47,6 +49,11 @@ impl ReplyBody {
     /// A complete body.
     pub fn collected(data: Bytes, trailers: Option<http::HeaderMap>) -> Self {
         Self(Kind::Collected { data: (!data.is_empty()).then_some(data), trailers })
+    }
+
+    /// The reply of a model.
+    pub fn parts(reply: ReplyParts) -> Self {
+        Self(Kind::Parts { parts: reply.parts.into_iter(), trailers: reply.trailers })
     }
 
     pub(super) fn streaming(streaming: Streaming) -> Self {
@@ -169,6 +176,10 @@ impl Body for ReplyBody {
                 }
                 Poll::Ready(frame.map(Ok))
             }
+            Kind::Parts { parts, trailers } => {
+                let frame = parts.next().map(Frame::data).or_else(|| trailers.take().map(Frame::trailers));
+                Poll::Ready(frame.map(Ok))
+            }
             Kind::Streaming(streaming) => {
                 let frame = lock(streaming).poll(cx);
                 if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
@@ -183,6 +194,7 @@ impl Body for ReplyBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Collected { data, trailers } => data.is_none() && trailers.is_none(),
+            Kind::Parts { parts, trailers } => parts.as_slice().is_empty() && trailers.is_none(),
             Kind::Streaming(_) => false,
             Kind::Ended => true,
         }
@@ -193,7 +205,10 @@ impl Body for ReplyBody {
             Kind::Collected { data, trailers: None } => {
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
-            Kind::Collected { .. } | Kind::Streaming(_) => SizeHint::default(),
+            Kind::Parts { parts, trailers: None } => {
+                SizeHint::with_exact(parts.as_slice().iter().map(|part| part.len() as u64).sum())
+            }
+            Kind::Collected { .. } | Kind::Parts { .. } | Kind::Streaming(_) => SizeHint::default(),
             Kind::Ended => SizeHint::with_exact(0),
         }
     }

@@ -391,6 +391,11 @@ impl Report for Ready {
             apps => apps.join(", "),
         };
         write!(out, "{BOLD}rimward {}{BOLD:#} serves {apps} on {}", self.version, served.join(" "))?;
+        let models =
+            [urls("http", &self.addresses.models), urls("https", &self.addresses.models_tls)].concat();
+        if !models.is_empty() {
+            write!(out, "; models on {}", models.join(" "))?;
+        }
         if let Some(ops) = self.addresses.ops {
             write!(out, "; metrics on http://{ops}/metrics")?;
         }

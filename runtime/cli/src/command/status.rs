@@ -79,7 +79,10 @@ impl Report for Answer {
         let http = addresses.http.iter().map(|address| format!("http://{address}"));
         let https = addresses.https.iter().map(|address| format!("https://{address}"));
         let ops = addresses.ops.iter().map(|address| format!("http://{address}/metrics"));
-        writeln!(out, "  {}", http.chain(https).chain(ops).collect::<Vec<_>>().join("  "))?;
+        let models = addresses.models.iter().map(|address| format!("http://{address}/v2"));
+        let models_tls = addresses.models_tls.iter().map(|address| format!("https://{address}/v2"));
+        let all = http.chain(https).chain(models).chain(models_tls).chain(ops);
+        writeln!(out, "  {}", all.collect::<Vec<_>>().join("  "))?;
         writeln!(
             out,
             "  {} running of {}, {} waiting, {} connections, {} cores, {}",

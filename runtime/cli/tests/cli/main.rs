@@ -11,6 +11,7 @@ mod fault;
 mod harness;
 mod help;
 mod mock;
+mod models;
 mod outbox;
 mod reload;
 mod restart;

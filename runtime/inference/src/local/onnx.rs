@@ -5,10 +5,8 @@
 //! [onnx.proto](https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), the encoding that of
 //! [protocol buffers](https://protobuf.dev/programming-guides/encoding/).
 
-mod wire;
-
-use self::wire::{Fields, Value};
 use crate::limits::{GRAPH_DEPTH_MAX, NAME_BYTES_MAX, OPERATORS_MAX, RANK_MAX, TENSORS_MAX};
+use crate::wire::{Fields, Value};
 use crate::{Datatype, Error, Port, Shape, Signature};
 use std::collections::BTreeSet;
 
@@ -17,7 +15,8 @@ pub(super) fn signature(file: &[u8]) -> Result<Signature, Error> {
     let mut signature = None;
     for field in Fields::of(file) {
         // ModelProto: graph = 7.
-        if let (7, Value::Bytes(graph)) = field? {
+        let field = field.map_err(|error| error.about("it is no ONNX model"))?;
+        if let (7, Value::Bytes(graph)) = field {
             signature = Some(Walk::default().outermost(graph)?);
         }
     }

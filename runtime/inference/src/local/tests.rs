@@ -220,7 +220,7 @@ async fn calls_wait_for_a_thread_up_to_a_bound_and_no_longer_than_their_deadline
             tokio::spawn(async move { model.infer(x, &[], soon()).await })
         })
         .collect();
-    while model.loaded.room.available_permits() > 0 {
+    while model.shared.room.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(model.infer(x(), &[], soon()).await.unwrap_err().kind(), Kind::Unavailable);
@@ -240,15 +240,74 @@ async fn a_model_that_makes_the_engine_panic_costs_its_own_call() {
     model.infer(vec![floats(&[1, 3], &[0.0; 3])], &[], soon()).await.unwrap();
 }
 
-/// The node's own tests serve this model.
+/// The mean of rows of any length.
+fn mean() -> Vec<u8> {
+    model(
+        Message::default()
+            .message(1, node("ReduceMean", &["x"], "y"))
+            .message(11, info("x", 1, &[0, 0]))
+            .message(12, info("y", 1, &[0, 0])),
+    )
+}
+
+/// As many numbers as its input says.
+fn greedy() -> Vec<u8> {
+    model(
+        Message::default()
+            .message(1, node("ConstantOfShape", &["x"], "y"))
+            .message(11, info("x", 7, &[1]))
+            .message(12, info("y", 1, &[0])),
+    )
+}
+
+/// It computes for longer than anybody waits.
+fn endless() -> Vec<u8> {
+    let scalar = |name: &str, element| info(name, element, &[]);
+    let body = Message::default()
+        .message(1, node("Identity", &["go"], "on"))
+        .message(1, node("Mul", &["v", "v"], "w"))
+        .message(11, scalar("i", 7))
+        .message(11, scalar("go", 9))
+        .message(11, info("v", 1, &[1]))
+        .message(12, scalar("on", 9))
+        .message(12, info("w", 1, &[1]))
+        .bytes(2, "b");
+    let attribute = Message::default().bytes(1, "body").message(6, body).number(20, 5);
+    let rounds = Message::default().number(2, 7).bytes(8, "m").bytes(9, i64::from(i32::MAX).to_le_bytes());
+    model(
+        Message::default()
+            .message(1, node("Loop", &["m", "", "x"], "y").message(5, attribute))
+            .message(5, rounds)
+            .message(11, info("x", 1, &[1]))
+            .message(12, info("y", 1, &[1])),
+    )
+}
+
+/// The node's own tests serve these models.
 #[test]
-fn the_model_of_the_nodes_tests_is_the_one_that_is_made_here() {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/files/classifier.onnx");
-    if std::env::var_os("RIMWARD_BLESS").is_some() {
-        std::fs::write(&file, classifier()).unwrap();
+fn the_models_of_the_nodes_tests_are_those_that_are_made_here() {
+    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/files");
+    let all = [("classifier", classifier()), ("mean", mean()), ("greedy", greedy()), ("endless", endless())];
+    for (name, made) in all {
+        let file = files.join(name).with_extension("onnx");
+        if std::env::var_os("RIMWARD_BLESS").is_some() {
+            std::fs::write(&file, &made).unwrap();
+        }
+        assert!(
+            std::fs::read(&file).unwrap() == made,
+            "if the change is meant, run this with RIMWARD_BLESS=1"
+        );
     }
-    assert!(
-        std::fs::read(&file).unwrap() == classifier(),
-        "if the change is meant, run this with RIMWARD_BLESS=1"
-    );
+}
+
+#[tokio::test]
+async fn models_that_are_a_trap_can_be_loaded_and_computed_with_care() {
+    let engine = engine();
+    let greedy = engine.load(greedy()).await.unwrap();
+    let size = |size: i64| {
+        let bytes = Bytes::copy_from_slice(&size.to_le_bytes());
+        vec![Tensor::new("x", Datatype::Int64, vec![1], bytes).unwrap()]
+    };
+    assert_eq!(greedy.infer(size(3), &[], soon()).await.unwrap().outputs[0].bytes().len(), 12);
+    engine.load(endless()).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! Tensors as the engine has them. It computes with 32 bits: wider integers are narrowed on the way in, where they fit, and
 //! widened again on the way out.
 
+use super::loaded::Input;
 use crate::{Datatype, Error, Kind, Port, Tensor};
 use bytemuck::{AnyBitPattern, NoUninit};
 use bytes::Bytes;
@@ -24,11 +25,16 @@ pub(super) fn check(port: &Port) -> Result<(), Error> {
     }
 }
 
-/// An input as the engine takes it: where it lies in memory, if it lies well there.
-pub(super) fn input(tensor: &Tensor) -> Result<ValueOrView<'_>, Error> {
-    let shape: Vec<_> = tensor.shape().iter().map(|size| *size as usize).collect();
-    let bytes = tensor.bytes();
-    Ok(match tensor.datatype() {
+/// The input `port` as the engine takes it: where it lies in memory, if it lies well there.
+pub(super) fn input<'t>(port: &Port, input: &Input<'t>) -> Result<ValueOrView<'t>, Error> {
+    let shape: Vec<_> = input.shape.iter().map(|size| *size as usize).collect();
+    let bytes = input.bytes;
+    let elements: Option<usize> = shape.iter().try_fold(1, |all: usize, size| all.checked_mul(*size));
+    if elements.and_then(|elements| elements.checked_mul(port.datatype.element_bytes()?)) != Some(bytes.len())
+    {
+        return Err(Error::invalid(format!("`{}` has other bytes than its shape says", port.name)));
+    }
+    Ok(match port.datatype {
         Datatype::Fp32 => view::<f32>(&shape, bytes),
         Datatype::Int32 => view::<i32>(&shape, bytes),
         Datatype::Int8 => view::<i8>(&shape, bytes),
@@ -39,14 +45,14 @@ pub(super) fn input(tensor: &Tensor) -> Result<ValueOrView<'_>, Error> {
             let narrow = |element: &[u8; 8]| i32::try_from(i64::from_le_bytes(*element));
             let elements: Result<Vec<i32>, _> = elements.iter().map(narrow).collect();
             let outside = |_| {
-                let name = tensor.name();
+                let name = &port.name;
                 Error::invalid(format!(
                     "a number in `{name}` takes more than 32 bits, which the local engine computes with"
                 ))
             };
             owned(&shape, elements.map_err(outside)?)
         }
-        other => return Err(Error::invalid(format!("`{}` is {other}", tensor.name()))),
+        other => return Err(Error::invalid(format!("`{}` is {other}", port.name))),
     })
 }
 

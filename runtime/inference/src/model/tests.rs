@@ -3,7 +3,7 @@
 use super::*;
 use crate::Datatype;
 use crate::local::{Engine, tests as files};
-use crate::remote::{Exchange, Received, Sent};
+use crate::remote::{Exchange, Protocol, Received, Sent};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -22,7 +22,7 @@ impl Server for Cloud {
             let answer = r#"{"model_version":"7","outputs":[{"name":"y","shape":[1,2],"datatype":"FP32","data":[0.25,0.75]}]}"#;
             match timeout_at(deadline, tokio::time::sleep(self.after)).await {
                 Ok(()) => {
-                    Ok(Received { status: self.status, header_length: None, body: Bytes::from(answer) })
+                    Ok(Received { status: self.status, body: Bytes::from(answer), ..Received::default() })
                 }
                 Err(_) => Err(Error::new(Kind::Timeout, "late")),
             }
@@ -47,7 +47,7 @@ async fn model(mode: Mode, confidence: Option<f64>) -> Model {
         confidence: confidence.map(|least| Confidence { rule: Rule::Maximum, output: None, least }),
         allows_non_finite: false,
         local: Some(local),
-        remote: Some(RemoteModel::new("large", None, Some(false))),
+        remote: Some(RemoteModel::new("large", None, Protocol::Http { is_binary: Some(false) })),
         judge: Mutex::default(),
     }
 }

@@ -65,11 +65,11 @@ struct Written {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenPort {
-    name: String,
-    datatype: String,
+pub(super) struct WrittenPort {
+    pub(super) name: String,
+    pub(super) datatype: String,
     #[serde(default)]
-    shape: Option<Vec<i64>>,
+    pub(super) shape: Option<Vec<i64>>,
 }
 
 impl ModelMetadata {
@@ -114,7 +114,7 @@ impl ModelMetadata {
     }
 }
 
-fn ports(written: Vec<WrittenPort>) -> Result<Vec<Port>, Error> {
+pub(super) fn ports(written: Vec<WrittenPort>) -> Result<Vec<Port>, Error> {
     if written.len() > TENSORS_MAX {
         return Err(Error::too_large(format!("{} tensors, and {TENSORS_MAX} are the most", written.len())));
     }

@@ -8,8 +8,9 @@ use serde::Serializer;
 use toml::de::DeValue;
 
 use super::{
-    Admin, AppEntry, Bind, Certificate, Compile, Confine, Log, LogFormat, LogLevel, LogRequests, Node,
-    NodeFile, NodeLimits, Ops, Quota, Secret, Tenant, Tls, UpstreamBinding,
+    Admin, AppEntry, Bind, Certificate, Compile, Confine, InferenceTrigger, Log, LogFormat, LogLevel,
+    LogRequests, Models, Node, NodeFile, NodeLimits, Ops, Quota, Secret, Tenant, Tls, Triggers,
+    UpstreamBinding,
 };
 use crate::document::Table;
 use crate::function_limits::Limits;
@@ -29,6 +30,15 @@ pub(super) fn node_file(root: &mut Table<'_>) -> Option<NodeFile> {
     check_secrets_of_default(root, &declared, &secrets, &tenants);
     let known = if declared.is_empty() { vec![TENANT] } else { declared };
     let has_tls = root.has("tls");
+    let has_secret = |owner: &Name, name: &Name| {
+        let of_tenant = tenants.get(owner).is_some_and(|tenant| tenant.secrets.contains_key(name));
+        of_tenant || (owner.as_str() == TENANT && secrets.contains_key(name))
+    };
+    let trigger = root.table("trigger", |table| {
+        Some(Triggers {
+            inference: table.table("inference", |table| inference(table, &known, has_tls, &has_secret)),
+        })
+    });
     Some(NodeFile {
         node: root.table("node", |table| node(table, has_tls)).unwrap_or_default(),
         tls: root.table("tls", tls),
@@ -40,6 +50,8 @@ pub(super) fn node_file(root: &mut Table<'_>) -> Option<NodeFile> {
         log: root.table("log", log).unwrap_or_default(),
         limits: root.table("limits", limits).unwrap_or_default(),
         compile: root.table("compile", compile).unwrap_or_default(),
+        models: root.table("models", models).unwrap_or_default(),
+        trigger: trigger.unwrap_or_default(),
         tenants: if tenants.is_empty() { default.tenants } else { tenants },
         secrets,
     })
@@ -130,6 +142,50 @@ fn compile(table: &mut Table<'_>) -> Option<Compile> {
         cpu: table.optional("cpu").unwrap_or(default.cpu),
         wall: table.optional("wall").unwrap_or(default.wall),
         memory: table.optional("memory").unwrap_or(default.memory),
+    })
+}
+
+fn models(table: &mut Table<'_>) -> Option<Models> {
+    let default = Models::default();
+    Some(Models {
+        call_memory: table.optional("call-memory").unwrap_or(default.call_memory),
+        memory: table.optional("memory").unwrap_or(default.memory),
+        process: table.optional("process").unwrap_or(default.process),
+    })
+}
+
+/// `has_secret` says whether a tenant has a secret of that name.
+fn inference(
+    table: &mut Table<'_>,
+    tenants: &[&str],
+    has_tls: bool,
+    has_secret: &dyn Fn(&Name, &Name) -> bool,
+) -> Option<InferenceTrigger> {
+    let listen = table.optional_list("listen").unwrap_or_default();
+    let tls_listen: Vec<SocketAddr> = table.optional_list("tls-listen").unwrap_or_default();
+    if listen.is_empty() && tls_listen.is_empty() {
+        table.missing::<()>("listen", "models are offered at an address, as in `[\"127.0.0.1:8001\"]`");
+    }
+    if !tls_listen.is_empty() && !has_tls {
+        let why = "there are no certificates for it".to_owned();
+        table.problem_at("tls-listen", why, "name them in `[[tls.certificate]]`");
+    }
+    let tenant = match (table.has("tenant"), tenants) {
+        (true, _) => table.required_reference("tenant", "tenant", tenants),
+        (false, [only]) => only.parse().ok(),
+        (false, _) => table.missing("tenant", "this file declares tenants: say whose models are offered"),
+    }?;
+    let token = table.optional("token");
+    if let Some(token) = token.as_ref().filter(|token| !has_secret(&tenant, token)) {
+        let why = format!("the tenant `{tenant}` has no secret `{token}`");
+        table.problem_at("token", why, "declare it in `[secret.NAME]`, or in `[tenant.NAME.secret.NAME]`");
+    }
+    Some(InferenceTrigger {
+        listen,
+        tls_listen,
+        tenant,
+        token,
+        concurrency: table.optional("concurrency").unwrap_or_else(InferenceTrigger::default_concurrency),
     })
 }
 

@@ -68,10 +68,11 @@ pub enum InstallError {
         /// As node.toml allows.
         most: u64,
     },
-    /// A model is to run on a node of several tenants, and nobody said that it may.
+    /// A model is to run on the node, and the operator said that those of its tenant may not, or did not say that they may
+    /// where they run in the node's own process beside those of others.
     #[error(
-        "the model `{name}` has a `local` side, which needs `local-models = true` in the tenant's table of node.toml where \
-         there are several tenants: nothing bounds what a model takes of memory and time"
+        "the model `{name}` has a `local` side, which needs `local-models = true` in the tenant's table of node.toml: models \
+         of this tenant may not run on the node"
     )]
     LocalModels {
         /// The model.
@@ -129,6 +130,9 @@ pub enum InstallError {
         #[source]
         source: SecretError,
     },
+    /// What callers of the listener for models show cannot be read.
+    #[error("the secret of `trigger.inference.token` cannot be read")]
+    Token(#[source] SecretError),
     /// A file on the node cannot be read.
     #[error("cannot read `{}`", path.display())]
     File {

@@ -1,11 +1,11 @@
 //! The models of an app: files are loaded, and what is declared becomes what decides for each call.
 
 use super::{Install, InstallError};
-use rimward_capability::http::ModelGrant;
+use rimward_capability::ModelGrant;
 use rimward_inference::confidence::Rule;
-use rimward_inference::remote::RemoteModel;
+use rimward_inference::remote::{Protocol, RemoteModel};
 use rimward_inference::{Confidence, Mode, Model};
-use rimward_manifest::{ConfidenceRule, Duration, ModelMode, ModelPlace, Name};
+use rimward_manifest::{ConfidenceRule, Duration, ModelMode, ModelPlace, ModelProtocol, Name};
 use rimward_upstream::Upstream;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -40,19 +40,28 @@ impl Install<'_> {
                 local,
                 remote: remote.map(|remote| {
                     let there = remote.model.as_deref().unwrap_or(name.as_str());
-                    RemoteModel::new(there, remote.version.as_deref(), remote.binary)
+                    RemoteModel::new(there, remote.version.as_deref(), protocol(remote))
                 }),
                 judge: Mutex::default(),
             };
             let upstream = remote.map(|remote| upstreams[&remote.upstream].clone());
-            models.insert(name.clone(), ModelGrant { model: Arc::new(model), upstream });
+            let memory = self.node.models.call_memory.clone();
+            models.insert(name.clone(), ModelGrant { model: Arc::new(model), upstream, memory });
         }
         Ok(models)
     }
 
-    /// What a model may take of memory and time is not bounded, so that it is for tenants who are trusted with that.
+    /// Where nothing bounds what a model takes of memory and time, it is for tenants who are trusted with that.
     fn may_run_models(&self) -> bool {
-        self.tenant.local_models.unwrap_or(self.settings.tenants.len() == 1)
+        let is_trusted = self.node.models.is_isolated() || self.settings.tenants.len() == 1;
+        self.tenant.local_models.unwrap_or(is_trusted)
+    }
+}
+
+fn protocol(declared: &rimward_manifest::RemoteModel) -> Protocol {
+    match declared.protocol {
+        ModelProtocol::OipHttp => Protocol::Http { is_binary: declared.binary },
+        ModelProtocol::OipGrpc => Protocol::Grpc,
     }
 }
 

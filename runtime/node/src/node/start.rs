@@ -2,9 +2,10 @@
 
 use super::{CorePort, Kept, Node, Options, Profile, Settings as Declared, Shared, StateChoice, THIS_CORE};
 use crate::admission::{Admission, Room};
-use crate::connection::{self, Handed, Transport};
+use crate::connection::{self, Handed, Serves, Service, Transport};
 use crate::core::Core;
 use crate::crowd::Crowd;
+use crate::inference::InferenceDoor;
 use crate::limits::{CORE_STACK_BYTES, DESCRIPTORS_KEPT, DESCRIPTORS_MIN, HANDSHAKES_PART};
 use crate::listen::{self, Given, ListenError};
 use crate::metrics::Metrics;
@@ -12,6 +13,7 @@ use crate::models::Models;
 use crate::outboxes::Outboxes;
 use crate::pressure::{self, Pressure};
 use crate::revision::WarmRoom;
+use crate::secrets::SecretError;
 use crate::tls::{Certificates, TlsError};
 use crate::upstreams::States;
 use crate::{Addresses, ops};
@@ -24,7 +26,7 @@ use rimward_manifest::NodeFile;
 use rimward_store::Stores;
 use rimward_upstream::{ClientConfig, ClientError, Roots};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -68,6 +70,9 @@ pub enum StartError {
         /// What it may.
         available: u64,
     },
+    /// The token of the listener for models cannot be read.
+    #[error("the secret of `trigger.inference.token` cannot be read")]
+    Token(#[from] SecretError),
     /// The listening sockets cannot be kept for a restart.
     #[error("the listening sockets cannot be kept for a restart")]
     Sockets(#[source] io::Error),
@@ -105,7 +110,7 @@ impl Node {
 
     fn start_cores(
         &self,
-        listeners: Vec<Vec<(TcpListener, Transport)>>,
+        listeners: Vec<Vec<(TcpListener, Service)>>,
         mut ops: Option<TcpListener>,
         mut certificates: Option<Arc<Certificates>>,
         stopping: &watch::Receiver<bool>,
@@ -149,11 +154,8 @@ impl Node {
     }
 }
 
-fn keep(by_core: &[Vec<(TcpListener, Transport)>], ops: Option<&TcpListener>) -> io::Result<Vec<Kept>> {
-    let of_cores = by_core.iter().flatten().map(|(listener, transport)| match transport {
-        Transport::Clear => ("http", listener),
-        Transport::Tls(_) => ("https", listener),
-    });
+fn keep(by_core: &[Vec<(TcpListener, Service)>], ops: Option<&TcpListener>) -> io::Result<Vec<Kept>> {
+    let of_cores = by_core.iter().flatten().map(|(listener, service)| (service.name(), listener));
     of_cores
         .chain(ops.map(|listener| ("ops", listener)))
         .map(|(name, it)| Ok((name, it.try_clone()?)))
@@ -165,7 +167,7 @@ fn available_cores() -> usize {
 }
 
 struct Bound {
-    by_core: Vec<Vec<(TcpListener, Transport)>>,
+    by_core: Vec<Vec<(TcpListener, Service)>>,
     ops: Option<TcpListener>,
 }
 
@@ -177,21 +179,29 @@ fn bind_all(
     addresses: &mut Addresses,
 ) -> Result<Bound, StartError> {
     let mut by_core: Vec<Vec<_>> = (0..cores).map(|_| Vec::new()).collect();
-    let mut bind = |address, name, transport: &Transport| {
-        let (bound, listeners) =
-            given.take(address, name, cores)?.map_or_else(|| listen::bind(address, cores), Ok)?;
+    let mut bind = |address: &SocketAddr, transport: &Transport, serves| {
+        let service = Service { transport: transport.clone(), serves };
+        let given = given.take(*address, service.name(), cores)?;
+        let (bound, listeners) = given.map_or_else(|| listen::bind(*address, cores), Ok)?;
         for (index, listener) in listeners.into_iter().enumerate() {
-            by_core[index % cores].push((listener, transport.clone()));
+            by_core[index % cores].push((listener, service.clone()));
         }
         Ok::<_, StartError>(bound)
     };
+    let inference = file.trigger.inference.as_ref();
     for address in &file.node.listen {
-        addresses.http.push(bind(*address, "http", &Transport::Clear)?);
+        addresses.http.push(bind(address, &Transport::Clear, Serves::Functions)?);
+    }
+    for address in inference.iter().flat_map(|inference| &inference.listen) {
+        addresses.models.push(bind(address, &Transport::Clear, Serves::Models)?);
     }
     if let (Some(tls), Some(certificates)) = (&file.tls, certificates) {
         let transport = Transport::Tls(certificates.server_config()?);
         for address in &tls.listen {
-            addresses.https.push(bind(*address, "https", &transport)?);
+            addresses.https.push(bind(address, &transport, Serves::Functions)?);
+        }
+        for address in inference.iter().flat_map(|inference| &inference.tls_listen) {
+            addresses.models_tls.push(bind(address, &transport, Serves::Models)?);
         }
     }
     let ops = match file.ops.listen {
@@ -241,6 +251,12 @@ fn shared(
             "this process may open fewer files than `limits.connections` asks for: raise `ulimit -n` or LimitNOFILE="
         );
     }
+    let inference = file.trigger.inference.clone().map(InferenceDoor::new);
+    if let Some(inference) = &inference {
+        // So that a token that cannot be read is told at once.
+        inference.token(&file)?;
+        inference.warn_of_strangers();
+    }
     let crowd = Crowd::new(file.limits.connections_per_address, connections);
     let memory = Budget::new(settings.memory_budget_bytes);
     let room = Room {
@@ -267,7 +283,8 @@ fn shared(
         memory_stores: Stores::memory(),
         client_config,
         upstreams: States::new(options.observer),
-        models: Models::default(),
+        models: Models::new(&file.models, options.model_launcher),
+        inference,
         outboxes: Outboxes::new(match options.state {
             StateChoice::Durable => Some(file.node.state.clone()),
             StateChoice::Memory => None,
@@ -342,7 +359,7 @@ fn shares(pooling: Pooling, concurrency: u32) -> (u32, u32) {
 struct CoreStart {
     index: usize,
     node: Arc<Shared>,
-    listeners: Vec<(TcpListener, Transport)>,
+    listeners: Vec<(TcpListener, Service)>,
     receiver: mpsc::UnboundedReceiver<Handed>,
     ops: Option<TcpListener>,
     certificates: Option<Arc<Certificates>>,
@@ -376,10 +393,10 @@ async fn core_main(start: CoreStart) {
     };
     assert!(port.core.set(core.clone()).is_ok(), "a core starts once");
     tokio::spawn(connection::receive(core.clone(), receiver));
-    for (listener, transport) in listeners {
+    for (listener, service) in listeners {
         let core = core.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection::accept(core, listener, transport).await {
+            if let Err(error) = connection::accept(core, listener, service).await {
                 tracing::error!(%error, "a listening socket failed");
             }
         });

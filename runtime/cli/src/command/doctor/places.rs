@@ -14,6 +14,8 @@ pub(super) fn look(file: &NodeFile) -> Vec<Finding> {
     findings.push(port("port of dev", super::super::dev::LISTEN));
     let served = file.node.listen.iter().chain(file.tls.iter().flat_map(|tls| &tls.listen));
     findings.extend(served.map(|address| port("port of serve", *address)));
+    let models = file.trigger.inference.iter().flat_map(|it| it.listen.iter().chain(&it.tls_listen));
+    findings.extend(models.map(|address| port("port of models", *address)));
     findings.extend(file.ops.listen.map(|address| port("port of metrics", address)));
     findings.push(folder("state of serve", &file.node.state, "--state or RIMWARD_STATE"));
     findings.push(folder("cache of serve", &file.node.cache, "RIMWARD_CACHE"));
