@@ -26,6 +26,24 @@ pub enum Kind {
     Failed,
 }
 
+impl Kind {
+    /// A word for it, for metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InvalidArgument => "invalid-argument",
+            Self::TooLarge => "too-large",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Unsupported => "unsupported",
+            Self::Protocol => "protocol",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// A failed call of a model, with a text for whoever made it.
 #[derive(Debug)]
 pub struct Error {

@@ -12,6 +12,7 @@ pub mod local;
 mod model;
 pub mod remote;
 mod signature;
+mod tally;
 mod tensor;
 mod wire;
 
@@ -22,4 +23,5 @@ pub use datatype::Datatype;
 pub use error::{Error, Kind};
 pub use model::{Answer, Confidence, Mode, Model};
 pub use signature::{Port, Shape, Signature};
+pub use tally::Tally;
 pub use tensor::Tensor;

@@ -10,6 +10,7 @@ mod threads;
 mod value;
 mod worker;
 
+pub use self::loaded::signature;
 pub use self::worker::{Launcher, serve};
 
 use self::loaded::{Input, Loaded};

@@ -10,10 +10,11 @@ use crate::local::LocalModel;
 use crate::oip::{InferRequest, InferResponse};
 use crate::place::{Decision, Ended, Judge, Outlook, Reason, Side};
 use crate::remote::{RemoteModel, Server};
+use crate::tally::Tally;
 use crate::{Error, Kind, Signature, Tensor};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -60,6 +61,8 @@ pub struct Model {
     pub remote: Option<RemoteModel>,
     /// What is known of the sides.
     pub judge: Mutex<Judge>,
+    /// How its calls went.
+    pub tally: Arc<Tally>,
 }
 
 /// An answer, and how it came about.
@@ -88,23 +91,52 @@ impl Model {
         server: Option<&dyn Server>,
         deadline: Option<Instant>,
     ) -> Result<Answer, Error> {
+        let answered = self.ask(request, server, deadline).await;
+        self.tally.count(&answered);
+        answered
+    }
+
+    /// How long a side took lately, in that share of its calls; `None` where too little is known.
+    pub fn latency(&self, side: Side, share: f64, now: Instant) -> Option<Duration> {
+        self.judge().latency(side, share, now)
+    }
+
+    async fn ask(
+        &self,
+        request: &InferRequest,
+        server: Option<&dyn Server>,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, Error> {
         let now = Instant::now();
         let deadline = [deadline, self.deadline.map(|own| now + own)].into_iter().flatten().min();
         let deadline = deadline.unwrap_or(now + CALL_TIME);
-        if !self.allows_non_finite
-            && let Some(input) = request.inputs.iter().find(|input| !input.is_finite())
-        {
-            return Err(Error::invalid(format!("a number in the input `{}` is not finite", input.name())));
-        }
         let call = Call { model: self, request, server, deadline };
-        match (self.has_local(), self.remote.is_some()) {
-            (true, true) => match self.mode {
-                Mode::Hedge => call.hedged().await,
-                Mode::Fallback => call.fallen_back().await,
-                Mode::Escalate => call.escalated().await,
-            },
-            (true, false) => call.local().await,
-            (false, _) => call.remote(deadline).await,
+        if !self.has_local() {
+            return call.remote_checked().await;
+        }
+        self.check_finite(request)?;
+        // What the node's model would refuse is refused, whoever would be asked.
+        #[cfg(feature = "local")]
+        if let Some(local) = &self.local {
+            local.signature().check_inputs(&request.inputs)?;
+        }
+        match self.mode {
+            _ if self.remote.is_none() => call.local().await,
+            Mode::Hedge => call.hedged().await,
+            Mode::Fallback => call.fallen_back().await,
+            Mode::Escalate => call.escalated().await,
+        }
+    }
+
+    fn check_finite(&self, request: &InferRequest) -> Result<(), Error> {
+        if self.allows_non_finite {
+            return Ok(());
+        }
+        match request.inputs.iter().find(|input| !input.is_finite()) {
+            Some(input) => {
+                Err(Error::invalid(format!("a number in the input `{}` is not finite", input.name())))
+            }
+            None => Ok(()),
         }
     }
 
@@ -324,6 +356,22 @@ impl Call<'_> {
             confidence: None,
             instead_of: None,
         })
+    }
+
+    /// The cloud, for a model that is there only. The numbers are looked at while they are on their way: where one is not
+    /// finite, the call is given up.
+    async fn remote_checked(&self) -> Result<Answer, Error> {
+        let mut remote = pin!(self.remote(self.deadline));
+        let on_its_way = tokio::select! {
+            biased;
+            answer = &mut remote => Some(answer),
+            () = tokio::task::yield_now() => None,
+        };
+        self.model.check_finite(self.request)?;
+        match on_its_way {
+            Some(answer) => answer,
+            None => remote.await,
+        }
     }
 
     fn gave_up(&self, start: Instant) {

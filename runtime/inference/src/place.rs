@@ -249,4 +249,12 @@ impl Judge {
             Side::Remote => self.remote.expected(now, bytes),
         }
     }
+
+    /// How long a side took lately, in that share (0 to 1) of its calls.
+    pub(crate) fn latency(&self, side: Side, share: f64, now: Instant) -> Option<Duration> {
+        match side {
+            Side::Local => self.local.percentile(now, share),
+            Side::Remote => self.remote.percentile(now, share),
+        }
+    }
 }

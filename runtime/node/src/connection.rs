@@ -8,10 +8,10 @@ use crate::crowd::Counted as CountedAddress;
 use crate::inference;
 use crate::inspect::Fault;
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_HEADER_LIST_BYTES, H2_IDLE,
-    H2_LOCAL_RESETS, H2_MODEL_WINDOW_BYTES, H2_MODELS_WINDOW_BYTES, H2_PENDING_RESETS, H2_PING, H2_PING_TIME,
-    H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES, HEAD_TIME, HEADERS_MAX,
-    LAST_REQUEST_TIME, STREAMS_AHEAD,
+    ACCEPT_PAUSE, CONNECTIONS_AHEAD, H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES, H2_HEADER_LIST_BYTES,
+    H2_IDLE, H2_LOCAL_RESETS, H2_MODEL_FRAME_BYTES, H2_MODEL_WINDOW_BYTES, H2_MODELS_WINDOW_BYTES,
+    H2_PENDING_RESETS, H2_PING, H2_PING_TIME, H2_STREAM_WINDOW_BYTES, H2_STREAMS, HANDSHAKE_TIME, HEAD_BYTES,
+    HEAD_TIME, HEADERS_MAX, LAST_REQUEST_TIME, MODEL_READ_BYTES, STREAMS_AHEAD,
 };
 use crate::metrics::RefusedFor;
 use crate::node::Shared;
@@ -349,10 +349,10 @@ async fn drained(draining: &mut watch::Receiver<bool>) {
 }
 
 fn builder(core: &Core, serves: Serves) -> Builder<OnCore> {
-    let (stream_window, connection_window) = match serves {
-        Serves::Functions => (H2_STREAM_WINDOW_BYTES, H2_CONNECTION_WINDOW_BYTES),
+    let (stream_window, connection_window, frame) = match serves {
+        Serves::Functions => (H2_STREAM_WINDOW_BYTES, H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES),
         // Tensors come whole, and are read as they come.
-        Serves::Models => (H2_MODEL_WINDOW_BYTES, H2_MODELS_WINDOW_BYTES),
+        Serves::Models => (H2_MODEL_WINDOW_BYTES, H2_MODELS_WINDOW_BYTES, H2_MODEL_FRAME_BYTES),
     };
     let mut builder = Builder::new(OnCore(core.runtime.clone()));
     builder
@@ -360,7 +360,10 @@ fn builder(core: &Core, serves: Serves) -> Builder<OnCore> {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES)
+        .max_buf_size(match serves {
+            Serves::Functions => HEAD_BYTES,
+            Serves::Models => MODEL_READ_BYTES,
+        })
         // So that hyper reads while a reply is made, and sees a client that is gone. One that has only closed its side
         // cannot be told apart at once: `Patience` keeps that from hyper for a while.
         .half_close(false);
@@ -371,6 +374,7 @@ fn builder(core: &Core, serves: Serves) -> Builder<OnCore> {
         .max_header_list_size(H2_HEADER_LIST_BYTES)
         .initial_stream_window_size(stream_window)
         .initial_connection_window_size(connection_window)
+        .max_frame_size(frame)
         .max_pending_accept_reset_streams(H2_PENDING_RESETS)
         .max_local_error_reset_streams(H2_LOCAL_RESETS)
         .keep_alive_interval(H2_PING)

@@ -7,13 +7,18 @@ use crate::failure::CODES;
 use crate::metrics::{Metrics, RefusedFor};
 use crate::tenants::TenantShare;
 use crate::upstreams::{KnownUpstream, UpstreamId};
+use futures_util::FutureExt;
+use rimward_capability::models::CallMemory;
 use rimward_engine::Budget;
+use rimward_inference::oip::{InferRequest, InferResponse};
+use rimward_inference::place::Side;
+use rimward_inference::{Answer, Mode, Model};
 use rimward_manifest::Quota;
 use rimward_upstream::{Policy, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -93,6 +98,28 @@ fn metrics() -> String {
         state: Arc::new(State::unwatched(policy)),
         tally: Arc::default(),
     });
+    let model = Model {
+        name: "m".to_owned(),
+        deadline: None,
+        mode: Mode::default(),
+        confidence: None,
+        allows_non_finite: false,
+        local: None,
+        remote: None,
+        judge: Mutex::default(),
+        tally: Arc::default(),
+    };
+    let asked = model.infer(&InferRequest::default(), None, None).now_or_never();
+    assert!(matches!(asked, Some(Err(_))), "it has no side");
+    model.tally.count(&Ok(Answer {
+        response: InferResponse::default(),
+        side: Side::Local,
+        reason: None,
+        confidence: None,
+        instead_of: None,
+    }));
+    metrics.model(&name("t"), &name("a"), &model);
+    metrics.call_memory(&CallMemory::new(1 << 20));
     let room = Room { permits: 1, queue_max: 1, wait: Duration::ZERO, tenants: 1 };
     metrics.text(&Admission::new(room, None))
 }

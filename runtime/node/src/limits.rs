@@ -62,6 +62,13 @@ pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 pub const H2_MODEL_WINDOW_BYTES: u32 = 1 << 20;
 /// And for the whole of such a connection.
 pub const H2_MODELS_WINDOW_BYTES: u32 = 4 << 20;
+/// The largest frame of a connection: HTTP/2's own smallest bound.
+pub const H2_FRAME_BYTES: u32 = 16 << 10;
+/// And where models are asked: a tensor comes in one, and is read where it will stay.
+pub const H2_MODEL_FRAME_BYTES: u32 = 1 << 20;
+/// Bytes that are read at once where models are asked over HTTP/1.1, and so the head of a request there, too: most tensors
+/// come in two or three pieces.
+pub const MODEL_READ_BYTES: usize = 512 << 10;
 /// What counts as the time of a call on the listener for models; its body may take longer to come.
 pub const INFERENCE_TIME: Duration = Duration::from_secs(60);
 

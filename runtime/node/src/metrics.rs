@@ -1,6 +1,7 @@
 //! What a node counts. Names and labels are public: `rimward_..._total`, `_seconds`, `_bytes`; labels are tenant, app and
 //! function, never anything that a client chooses. A function's handles are looked up once, when it is installed.
 
+mod models;
 mod outboxes;
 mod upstreams;
 
@@ -16,7 +17,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use rimward_capability::Offences;
+use rimward_capability::models::CallMemory;
 use rimward_engine::{Budget, Usage};
+use rimward_inference::Model;
 use rimward_manifest::Name;
 use rimward_upstream::outbox::Counts;
 use std::sync::Mutex;
@@ -114,6 +117,7 @@ pub(crate) struct Metrics {
     pub(crate) reload_is_failed: Gauge,
     outboxes: outboxes::Outboxes,
     upstreams: upstreams::Upstreams,
+    models: models::Models,
 }
 
 /// One function's handles.
@@ -190,6 +194,7 @@ impl Metrics {
             reload_is_failed: Gauge::default(),
             outboxes: outboxes::Outboxes::default(),
             upstreams: upstreams::Upstreams::default(),
+            models: models::Models::default(),
         };
         metrics.register();
         metrics
@@ -291,6 +296,7 @@ impl Metrics {
         );
         self.upstreams.register(r);
         self.outboxes.register(r);
+        self.models.register(r);
     }
 
     pub(crate) fn function(&self, id: &FunctionId) -> FunctionMetrics {
@@ -344,6 +350,16 @@ impl Metrics {
     /// How calls to an upstream went.
     pub(crate) fn upstream(&self, known: &KnownUpstream) {
         self.upstreams.set(known);
+    }
+
+    /// How calls of a model went.
+    pub(crate) fn model(&self, tenant: &Name, app: &Name, model: &Model) {
+        self.models.set(tenant, app, model);
+    }
+
+    /// What calls of models hold now, and may.
+    pub(crate) fn call_memory(&self, memory: &CallMemory) {
+        self.models.memory(memory.used(), memory.bytes());
     }
 
     /// What an outbox holds now.

@@ -420,6 +420,10 @@ impl Shared {
         for known in self.known_upstreams() {
             self.metrics.upstream(&known);
         }
+        for ((tenant, app), placed) in &*self.apps() {
+            placed.models.values().for_each(|grant| self.metrics.model(tenant, app, &grant.model));
+        }
+        self.metrics.call_memory(&self.models.call_memory);
         for post in self.outboxes.all() {
             self.metrics.outbox(&post.id, &post.outbox.counts(), post.outbox.shut().is_some());
         }

@@ -156,7 +156,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (sender, driver) = http1::Builder::new()
-        .max_buf_size(limits::RESPONSE_HEAD_BYTES_MAX)
+        .max_buf_size(limits::READ_BYTES_MAX)
         .max_header_size(limits::RESPONSE_HEAD_BYTES_MAX)
         .max_headers(limits::RESPONSE_HEADERS_MAX)
         .handshake(TokioIo::new(stream))
@@ -176,6 +176,7 @@ where
         .max_header_list_size(limits::RESPONSE_HEAD_BYTES_MAX as u32 + 1)
         .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .max_frame_size(limits::FRAME_BYTES)
         .keep_alive_interval(limits::PING_INTERVAL)
         .keep_alive_timeout(limits::PING_MAX)
         .handshake(TokioIo::new(Witness::new(stream, testimony.clone())))

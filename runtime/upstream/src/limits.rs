@@ -43,6 +43,8 @@ pub const IDLE_DEFAULT: Duration = Duration::from_secs(30);
 pub const STREAMS_MAX: usize = 100;
 /// Receive window of one HTTP/2 stream, bytes: one stream at 100 Mbit/s and 80 ms.
 pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The largest frame that a server may send: as large as the window, so that a large answer comes in few pieces.
+pub const FRAME_BYTES: u32 = 1 << 20;
 /// Receive window of one HTTP/2 connection, bytes: bounds what unread answers may hold.
 pub const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// Ping on an HTTP/2 connection with open streams that was quiet this long, to find a dead link.
@@ -57,6 +59,8 @@ pub const REQUEST_HEADERS_BYTES_MAX: usize = 64 << 10;
 /// A response's head, bytes (HTTP/1.1: status line and headers, and the trailers; HTTP/2: the header list as
 /// RFC 9113 counts it). Past it: `ResponseHeadersTooLarge`, and `ResponseProtocol` in HTTP/2, which tells no more.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes that are read of an HTTP/1.1 response at once, where they come that fast: a large body comes in few pieces.
+pub const READ_BYTES_MAX: usize = 512 << 10;
 /// Headers in an HTTP/1.1 response. Past it: `ResponseHeadersTooLarge`.
 pub const RESPONSE_HEADERS_MAX: usize = 100;
 

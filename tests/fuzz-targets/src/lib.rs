@@ -6,21 +6,26 @@ mod routes;
 
 pub use routes::routes;
 
+use bytes::Bytes;
 use http::{Method, Request, Version};
 use rimward_engine::LoadError;
+use rimward_inference::limits::TENSORS_MAX;
+use rimward_inference::oip::{ModelMetadata, grpc, http as oip_http};
 use rimward_manifest::{App, NodeFile, Problems};
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// The targets, by the names of their corpora.
-pub const ALL: [(&str, Target); 6] = [
+pub const ALL: [(&str, Target); 8] = [
     ("manifest", manifest),
     ("node-file", node_file),
     ("routes", routes),
     ("front-door", front_door),
     ("component", component),
     ("cache-entry", cache_entry),
+    ("model-call", model_call),
+    ("model-file", model_file),
 ];
 
 /// A `rimward.toml`: what is accepted has names that are DNS labels and files inside of the app's folder.
@@ -92,4 +97,63 @@ pub fn component(bytes: &[u8]) {
 pub fn cache_entry(bytes: &[u8]) {
     const NAME: &str = "5f2e8a52bd6ac4a7b1c2f6b4a3f7d8e901122334455667788990aabbccddeeff.code";
     assert!(!rimward_engine::is_authentic(&[9; 32], NAME, bytes), "it was forged");
+}
+
+/// A call of a model, or a server's answer, over gRPC and over HTTP: which, says the first byte; of HTTP's, two more say how
+/// long the JSON is. What is read is written, and read again as the same.
+pub fn model_call(bytes: &[u8]) {
+    let Some((which, bytes)) = bytes.split_first() else { return };
+    match which % 5 {
+        0 => {
+            let Ok((target, request)) = grpc::read_request(&Bytes::copy_from_slice(bytes)) else { return };
+            let written = grpc::write_request(&target, &request, request.id.as_deref()).concat();
+            let message = grpc::message(Bytes::from(written)).expect("it is one message");
+            assert_eq!(grpc::read_request(&message).expect("it was written here"), (target, request));
+        }
+        1 => {
+            let Ok(response) = grpc::read_response(&Bytes::copy_from_slice(bytes)) else { return };
+            let written = grpc::write_response(&response).concat();
+            let message = grpc::message(Bytes::from(written)).expect("it is one message");
+            assert_eq!(grpc::read_response(&message).expect("it was written here"), response);
+        }
+        2 => {
+            let Ok(metadata) = grpc::read_metadata(bytes) else { return };
+            assert!(metadata.signature.inputs.len().max(metadata.signature.outputs.len()) <= TENSORS_MAX);
+            let message = grpc::message(Bytes::from(grpc::write_metadata(&metadata).concat()));
+            let again =
+                grpc::read_metadata(&message.expect("it is one message")).expect("it was written here");
+            assert_eq!(again.signature, metadata.signature);
+        }
+        3 => {
+            let (length, body) = header_length(bytes);
+            let Ok(request) = oip_http::read_request(body, length.as_deref()) else { return };
+            let Ok(written) = oip_http::write_request(&request, request.id.as_deref(), true) else { return };
+            let length = written.header_length.map(|length| length.to_string());
+            let body = Bytes::from(written.parts.concat());
+            let again = oip_http::read_request(body, length.as_deref()).expect("it was written here");
+            assert_eq!(again.inputs, request.inputs);
+        }
+        _ => {
+            let (length, body) = header_length(bytes);
+            // Whatever they say, they say it or they do not.
+            let _ = ModelMetadata::read(&body);
+            let _ = oip_http::read_response(body, length.as_deref());
+        }
+    }
+}
+
+fn header_length(bytes: &[u8]) -> (Option<String>, Bytes) {
+    match bytes.split_first_chunk() {
+        Some(([0, 0], body)) => (None, Bytes::copy_from_slice(body)),
+        Some((length, body)) => (Some(u16::from_be_bytes(*length).to_string()), Bytes::copy_from_slice(body)),
+        None => (None, Bytes::new()),
+    }
+}
+
+/// The file of a model, before the engine has it.
+pub fn model_file(bytes: &[u8]) {
+    match rimward_inference::local::signature(bytes) {
+        Ok(signature) => assert!(signature.inputs.len().max(signature.outputs.len()) <= TENSORS_MAX),
+        Err(error) => assert!(!error.to_string().is_empty(), "a refusal says why"),
+    }
 }

@@ -196,6 +196,27 @@ async fn the_cloud_answers_where_it_is_there_and_where_the_node_is_not_sure() {
     ask(&node, [9.0, 0.0, 0.0]).await.is(200).has("rimward-model", "local; confidence=1.000");
 }
 
+/// What each side did is counted, and a new revision goes on with the counts.
+#[tokio::test]
+async fn what_became_of_calls_is_in_the_metrics() {
+    let cloud = fake(says(CLOUDS));
+    let both = app(BOTH, "['classifier']", Some(&cloud.url()));
+    let node = node().app(both).start().await;
+    ask(&node, [0.0; 3]).await.is(200);
+    node.post(INFER).body(json!({ "inputs": [] }).to_string()).await.is(400);
+    let of = |rest: &str| format!("tenant=default,app=shop,model=classifier,{rest}");
+    let remote = of("side=remote,reason=unknown");
+    node.metric("rimward_model_answers_total", &remote).is(1.0).await;
+    node.metric("rimward_model_errors_total", &of("kind=invalid-argument")).is(1.0).await;
+    let latency = of("side=remote,quantile=0.5");
+    assert!(node.metric("rimward_model_latency_seconds", &latency).value() > 0.0);
+    let next = format!("{BOTH}[model.other]\nlocal = {{ file = 'classifier.onnx' }}");
+    node.install(app(&next, "['classifier']", Some(&cloud.url()))).await;
+    ask(&node, [0.0; 3]).await.is(200);
+    node.metric("rimward_model_answers_total", &remote).is(2.0).await;
+    node.metric("rimward_model_call_memory_used_bytes", "").is(0.0).await;
+}
+
 /// A model on the node is for tenants who are trusted with its memory and time.
 #[tokio::test]
 async fn on_a_node_of_several_tenants_a_local_model_needs_the_operators_word() {

@@ -35,15 +35,23 @@ pub enum Unread<E> {
     NoRoom(Error),
 }
 
+/// A body, as far as it was read.
+enum Read {
+    Nothing,
+    /// One piece of it, where it came.
+    One(Bytes, OwnedSemaphorePermit),
+    Several(Vec<u8>, OwnedSemaphorePermit),
+}
+
 /// Bytes, and what they take.
-struct Counted {
-    bytes: Vec<u8>,
+struct Counted<B> {
+    bytes: B,
     _taken: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Counted {
+impl<B: AsRef<[u8]>> AsRef<[u8]> for Counted<B> {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
     }
 }
 
@@ -61,6 +69,12 @@ impl CallMemory {
         self.bytes
     }
 
+    /// How many are held now.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.bytes.saturating_sub(self.free.available_permits() as u64 * UNIT as u64)
+    }
+
     /// All of a body in one piece, and its trailers.
     ///
     /// # Errors
@@ -75,40 +89,61 @@ impl CallMemory {
             return Err(Unread::TooLarge);
         }
         let mut trailers = None;
-        let mut whole: Option<Counted> = None;
+        let mut read = Read::Nothing;
         while let Some(frame) = body.frame().await {
-            let data = match frame.map_err(Unread::Body)?.into_data() {
-                Ok(data) => data,
-                Err(frame) => {
-                    trailers = frame.into_trailers().ok();
-                    continue;
-                }
-            };
-            let length = whole.as_ref().map_or(0, |whole| whole.bytes.len()) + data.len();
-            if length > CALL_BYTES_MAX {
-                return Err(Unread::TooLarge);
-            }
-            match &mut whole {
-                None => {
-                    let wanted = exact.map_or(FIRST_BYTES.max(length), |exact| length.max(exact as usize));
-                    let mut bytes = Vec::new();
-                    let taken = self.take(wanted).map_err(Unread::NoRoom)?;
-                    bytes.reserve_exact(wanted);
-                    bytes.extend_from_slice(&data);
-                    whole = Some(Counted { bytes, _taken: taken });
-                }
-                Some(whole) => {
-                    if length > whole.bytes.capacity() {
-                        let wanted = length.max(whole.bytes.capacity() * 2).min(CALL_BYTES_MAX);
-                        let more = self.take(wanted - whole.bytes.capacity()).map_err(Unread::NoRoom)?;
-                        whole._taken.merge(more);
-                        whole.bytes.reserve_exact(wanted - whole.bytes.len());
-                    }
-                    whole.bytes.extend_from_slice(&data);
-                }
+            match frame.map_err(Unread::Body)?.into_data() {
+                Ok(data) => read = self.and(read, data, exact)?,
+                Err(frame) => trailers = frame.into_trailers().ok(),
             }
         }
-        Ok((whole.map_or_else(Bytes::new, Bytes::from_owner), trailers))
+        let bytes = match read {
+            Read::Nothing => Bytes::new(),
+            Read::One(bytes, taken) => Bytes::from_owner(Counted { bytes, _taken: taken }),
+            Read::Several(bytes, taken) => Bytes::from_owner(Counted { bytes, _taken: taken }),
+        };
+        Ok((bytes, trailers))
+    }
+
+    /// What was read and `data` behind it. A first piece stays where it is until a second one comes.
+    fn and<E>(&self, read: Read, data: Bytes, exact: Option<u64>) -> Result<Read, Unread<E>> {
+        let (mut bytes, mut taken) = match read {
+            Read::Nothing => {
+                self.check(data.len())?;
+                let is_whole = exact.is_none_or(|exact| exact <= data.len() as u64);
+                let wanted = exact.map_or(0, |exact| exact as usize).max(data.len());
+                let taken = self.take(wanted).map_err(Unread::NoRoom)?;
+                if is_whole {
+                    return Ok(Read::One(data, taken));
+                }
+                (Vec::with_capacity(wanted), taken)
+            }
+            Read::One(first, mut taken) => {
+                let wanted = FIRST_BYTES.max(2 * first.len());
+                self.grow(&mut taken, first.len(), wanted)?;
+                let mut bytes = Vec::with_capacity(wanted);
+                bytes.extend_from_slice(&first);
+                (bytes, taken)
+            }
+            Read::Several(bytes, taken) => (bytes, taken),
+        };
+        let length = bytes.len() + data.len();
+        self.check(length)?;
+        if length > bytes.capacity() {
+            let wanted = length.max(2 * bytes.capacity()).min(CALL_BYTES_MAX);
+            self.grow(&mut taken, bytes.capacity(), wanted)?;
+            bytes.reserve_exact(wanted - bytes.len());
+        }
+        bytes.extend_from_slice(&data);
+        Ok(Read::Several(bytes, taken))
+    }
+
+    fn check<E>(&self, length: usize) -> Result<(), Unread<E>> {
+        if length > CALL_BYTES_MAX { Err(Unread::TooLarge) } else { Ok(()) }
+    }
+
+    fn grow<E>(&self, taken: &mut OwnedSemaphorePermit, from: usize, to: usize) -> Result<(), Unread<E>> {
+        taken.merge(self.take(to - from).map_err(Unread::NoRoom)?);
+        Ok(())
     }
 
     /// Bytes that are there already, counted from now on.

@@ -21,8 +21,11 @@ pub(super) struct Input<'t> {
     pub(super) bytes: &'t [u8],
 }
 
-/// What a file says that it takes and gives, if the engine takes and gives that.
-pub(super) fn signature(file: &[u8]) -> Result<Signature, Error> {
+/// What the ONNX model in `file` says that it takes and gives.
+///
+/// # Errors
+/// It is no ONNX model, or has types that the engine does not compute with.
+pub fn signature(file: &[u8]) -> Result<Signature, Error> {
     let signature = onnx::signature(file)?;
     signature.inputs.iter().chain(&signature.outputs).try_for_each(value::check)?;
     Ok(signature)

@@ -49,6 +49,7 @@ async fn model(mode: Mode, confidence: Option<f64>) -> Model {
         local: Some(local),
         remote: Some(RemoteModel::new("large", None, Protocol::Http { is_binary: Some(false) })),
         judge: Mutex::default(),
+        tally: Arc::default(),
     }
 }
 

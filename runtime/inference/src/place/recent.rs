@@ -38,6 +38,15 @@ impl Recent {
         Some(*took.select_nth_unstable(rank).1)
     }
 
+    /// How long that share of the calls took, whatever their size.
+    pub(super) fn percentile(&self, now: Instant, share: f64) -> Option<Duration> {
+        let young =
+            self.samples.iter().filter(|sample| now.saturating_duration_since(sample.at) < SAMPLE_AGE_MAX);
+        let mut took: Vec<_> = young.map(|sample| sample.took).collect();
+        let rank = ((took.len() as f64 * share).ceil() as usize).checked_sub(1)?;
+        Some(*took.select_nth_unstable(rank).1)
+    }
+
     /// The least that a call of so many bytes has taken, or would have.
     pub(super) fn quickest(&self, now: Instant, bytes: u64) -> Option<Duration> {
         self.took(now, bytes)?.into_iter().min()

@@ -15,6 +15,9 @@ impl Install<'_> {
         &self,
         upstreams: &BTreeMap<Name, Arc<Upstream>>,
     ) -> Result<BTreeMap<Name, ModelGrant>, InstallError> {
+        let key = (self.placement.tenant.clone(), self.bundle.app.name.clone());
+        // Counters go on.
+        let before = self.node.apps().get(&key).map(|placed| placed.models.clone()).unwrap_or_default();
         let mut models = BTreeMap::new();
         for (name, declared) in &self.bundle.app.models {
             let place = declared.place();
@@ -43,6 +46,7 @@ impl Install<'_> {
                     RemoteModel::new(there, remote.version.as_deref(), protocol(remote))
                 }),
                 judge: Mutex::default(),
+                tally: before.get(name).map(|grant| grant.model.tally.clone()).unwrap_or_default(),
             };
             let upstream = remote.map(|remote| upstreams[&remote.upstream].clone());
             let memory = self.node.models.call_memory.clone();
