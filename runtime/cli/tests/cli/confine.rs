@@ -60,35 +60,53 @@ fn confining_is_the_operators_choice() {
     assert!(log.contains("this process is not confined"), "{log}");
 }
 
-/// A model needs threads, memory and vector instructions, and nothing that a confined node gave up.
+/// What the node's model says.
+fn ask(address: std::net::SocketAddr, model: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST /v2/models/{model}/infer HTTP/1.1\r\nhost: localhost\r\nx-model: {model}\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+/// A model needs threads, memory and vector instructions, and nothing that a confined node gave up. G31, C19: one that takes
+/// more memory than it may costs its own call.
 #[test]
-fn a_confined_node_runs_models() {
-    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/files/classifier.onnx");
+fn a_confined_node_runs_models_and_outlives_them() {
+    let files = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/files");
     let folder = Folder::new();
-    let app = "[app]\nname = \"shop\"\n[function.asks]\ncomponent = \"model.wasm\"\nmodels = [\"classifier\"]\n\
+    let app = "[app]\nname = \"shop\"\n[function.asks]\ncomponent = \"model.wasm\"\nmodels = [\"classifier\", \"greedy\"]\n\
                [[trigger.http]]\nroute = \"/*rest\"\nfunction = \"asks\"\n\
-               [model.classifier]\nlocal = { file = \"classifier.onnx\" }\n";
+               [model.classifier]\nlocal = { file = \"classifier.onnx\" }\n\
+               [model.greedy]\nlocal = { file = \"greedy.onnx\" }\n";
     let node = "[node]\nstate = \"state\"\ncache = \"code\"\nlisten = [\"127.0.0.1:0\"]\nconfine = \"required\"\n\
-                [ops]\nlisten = \"off\"\n[[app]]\npath = \"shop\"\n";
-    folder
-        .write("shop/rimward.toml", app)
-        .write("shop/model.wasm", guest("model"))
-        .write("shop/classifier.onnx", std::fs::read(model).unwrap())
-        .write("node.toml", node);
+                [ops]\nlisten = \"off\"\n[models]\nmemory = \"256MiB\"\n[[app]]\npath = \"shop\"\n";
+    folder.write("shop/rimward.toml", app).write("shop/model.wasm", guest("model")).write("node.toml", node);
+    for file in ["classifier.onnx", "greedy.onnx"] {
+        folder.write(&format!("shop/{file}"), fs::read(files.join(file)).unwrap());
+    }
     let mut node = folder.start(&["serve", "--config", "node.toml", "--json"]);
     let address = address(&node.event("ready"));
     let body = r#"{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[0,0,0]}]}"#;
-    for _ in 0..3 {
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "POST /v2/models/classifier/infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
+    let greedy = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"INT64","data":[2147483647]}]}"#;
+    for _ in 0..2 {
+        let reply = ask(address, "classifier", body);
         assert!(reply.contains("\"data\":[0.5,0.5]"), "{reply}\n{}", folder.log());
     }
+    let reply = ask(address, "greedy", greedy);
+    assert!(
+        reply.starts_with("HTTP/1.1 500") && reply.contains("bytes failed; it may have 256 MiB"),
+        "{reply}"
+    );
+    let reply = ask(address, "greedy", greedy);
+    assert!(reply.starts_with("HTTP/1.1 503") && reply.contains("it is asked again in"), "{reply}");
+    let reply = ask(address, "classifier", body);
+    assert!(reply.contains("\"data\":[0.5,0.5]"), "{reply}\n{}", folder.log());
     assert_eq!(node.stop(), Some(0));
 }

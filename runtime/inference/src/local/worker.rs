@@ -296,9 +296,11 @@ impl Running {
         let mut text = Vec::new();
         // What cannot be read is not told.
         let _ = said.seek(SeekFrom::Start(0)).and_then(|_| (&mut *said).take(1 << 20).read_to_end(&mut text));
-        let text =
-            String::from_utf8_lossy(&text[text.len().saturating_sub(LAST_WORDS_MAX)..]).trim().to_owned();
-        if text.is_empty() { status } else { format!("{status}: {}", text.replace('\n', " ")) }
+        let text = String::from_utf8_lossy(&text[text.len().saturating_sub(LAST_WORDS_MAX)..]);
+        // Notes are for who debugs the program.
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note:"));
+        let words = lines.collect::<Vec<_>>().join(" ");
+        if words.is_empty() { status } else { format!("{status}: {words}") }
     }
 }
 
