@@ -40,13 +40,15 @@ async fn numbers(greedy: &LocalModel, count: i64) -> Result<LocalAnswer, Error> 
     greedy.infer(tensor(Datatype::Int64, &[1], count.to_le_bytes()), &[], soon()).await
 }
 
-/// The process of this test's models, if there is one.
-fn children() -> Vec<u32> {
-    let own = std::process::id();
-    let tasks = std::fs::read_dir(format!("/proc/{own}/task")).unwrap();
-    let of_task = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).ok();
-    let texts: Vec<_> = tasks.filter_map(|task| of_task(task.ok()?)).collect();
-    texts.iter().flat_map(|text| text.split_whitespace()).map(|pid| pid.parse().unwrap()).collect()
+/// The processes that were started with so much memory: each test that looks has a number of its own.
+fn processes(memory_bytes: u64) -> Vec<u32> {
+    let argument = memory_bytes.to_string();
+    let pid = |entry: std::fs::DirEntry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let has_it = line.split(|byte| *byte == 0).any(|one| one == argument.as_bytes());
+        entry.file_name().to_str()?.parse().ok().filter(|_| has_it)
+    };
+    std::fs::read_dir("/proc").unwrap().filter_map(|entry| pid(entry.ok()?)).collect()
 }
 
 #[tokio::test]
@@ -80,12 +82,13 @@ async fn a_process_computes_what_this_one_would() {
 /// another process, and the model has to wait its turn.
 #[tokio::test]
 async fn a_model_that_takes_all_memory_costs_its_own_call() {
-    let engine = engine(256 << 20);
+    const MEMORY: u64 = (256 << 20) + 1;
+    let engine = engine(MEMORY);
     let greedy = engine.load(file("greedy.onnx")).await.unwrap();
     let good = engine.load(file("classifier.onnx")).await.unwrap();
     let wanted = good.infer(rows(1), &[], soon()).await.unwrap().outputs;
     assert_eq!(numbers(&greedy, 1000).await.unwrap().outputs[0].bytes().len(), 4000);
-    let before = children();
+    let before = processes(MEMORY);
     let error = numbers(&greedy, i64::from(i32::MAX)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Failed);
     let text = error.to_string();
@@ -97,11 +100,11 @@ async fn a_model_that_takes_all_memory_costs_its_own_call() {
     assert_eq!(waits.kind(), Kind::Unavailable);
     assert!(waits.to_string().contains("it is asked again in"), "{waits}");
     assert_eq!(good.infer(rows(1), &[], soon()).await.unwrap().outputs, wanted);
-    assert_ne!(children(), before, "it is another process");
+    assert_ne!(processes(MEMORY), before, "it is another process");
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert_eq!(numbers(&greedy, 3).await.unwrap().outputs[0].bytes().len(), 12);
     drop((greedy, good));
-    assert_eq!(children(), Vec::<u32>::new(), "the last model takes its process with it");
+    assert_eq!(processes(MEMORY), Vec::<u32>::new(), "the last model takes its process with it");
     drop(engine);
 }
 
@@ -146,16 +149,17 @@ mod slow {
     /// A call that computes when nobody waits for it any more is given its overtime, and then its process is ended.
     #[tokio::test]
     async fn a_model_that_computes_for_ever_is_stopped() {
-        let engine = engine(1 << 30);
+        const MEMORY: u64 = (1 << 30) + 1;
+        let engine = engine(MEMORY);
         let endless = engine.load(file("endless.onnx")).await.unwrap();
         let good = engine.load(file("classifier.onnx")).await.unwrap();
         let in_time = Instant::now() + Duration::from_millis(100);
         let late = endless.infer(tensor(Datatype::Fp32, &[1], [0; 4]), &[], in_time).await.unwrap_err();
         assert_eq!(late.kind(), Kind::Timeout);
         good.infer(rows(1), &[], soon()).await.unwrap();
-        let before = children();
+        let before = processes(MEMORY);
         tokio::time::sleep(Duration::from_secs(13)).await;
         good.infer(rows(1), &[], soon()).await.unwrap();
-        assert_ne!(children(), before, "the one that computed for ever is gone");
+        assert_ne!(processes(MEMORY), before, "the one that computed for ever is gone");
     }
 }
