@@ -24,7 +24,7 @@ use rimward_inference::oip::grpc::{CONTENT_TYPE as GRPC, Status};
 use rimward_inference::oip::http::HEADER_LENGTH;
 use rimward_inference::remote::Server;
 use rimward_inference::{Answer, Error, Kind, Model};
-use rimward_upstream::{Client, Upstream};
+use rimward_upstream::{Client, Upstream, grpc_timeout};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -250,8 +250,7 @@ fn told(traced: Option<Traced<'_>>, bytes: usize, answered: Option<&Result<Answe
 }
 
 fn timeout(headers: &HeaderMap) -> Option<Instant> {
-    let timeout = headers.get(GRPC_TIMEOUT).and_then(|timeout| grpc::timeout(timeout.to_str().ok()?))?;
-    Instant::now().checked_add(timeout)
+    Instant::now().checked_add(headers.get(GRPC_TIMEOUT).and_then(grpc_timeout)?)
 }
 
 /// The reply that says what is wrong, over HTTP or over gRPC.

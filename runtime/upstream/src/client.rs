@@ -90,9 +90,9 @@ impl Client {
     /// Sends one request and returns the response head with its streaming body.
     ///
     /// A request of version HTTP/2 goes over HTTP/2, to a cleartext origin without asking it first; others over what TLS
-    /// agrees on, and HTTP/1.1. No redirect is followed. The body is not bounded in size. A request that was not sent, because the server had
-    /// closed the pooled connection, goes out once more on another one; so does an idempotent one without a body
-    /// that met the close on its way. `deadline` bounds everything, like [`Timeouts::total`].
+    /// agrees on, and HTTP/1.1. No redirect is followed. The body is not bounded in size. A request that was not sent,
+    /// because the server had closed the pooled connection, goes out once more on another one; so does an idempotent one
+    /// without a body that met the close on its way. `deadline` bounds everything, like [`Timeouts::total`].
     ///
     /// An answer wins over the request's body: one that arrives before the body has been sent is returned, and the
     /// body's later failure or end changes nothing about it. Dropping this future, or the response's body before

@@ -73,7 +73,9 @@ pub(crate) fn tell(headers: &mut HeaderMap, left: Duration) {
     }
 }
 
-fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
+/// The time that a `grpc-timeout` says (gRPC over HTTP/2, "Timeout").
+#[must_use]
+pub fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     let (number, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
     let number: u64 = number.parse().ok().filter(|number| *number <= GRPC_MAX)?;
     Some(match unit {
@@ -118,6 +120,26 @@ mod tests {
         grpc(Some("1H"), "1500m");
         grpc(Some("999999999m"), "1500m");
         grpc(Some(""), "1500m");
+    }
+
+    #[test]
+    fn a_timeout_is_read_in_each_unit() {
+        for (header, wanted) in [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("99999999S", Some(Duration::from_secs(99_999_999))),
+            ("150m", Some(Duration::from_millis(150))),
+            ("7u", Some(Duration::from_micros(7))),
+            ("8n", Some(Duration::from_nanos(8))),
+            ("999999999S", None),
+            ("S", None),
+            ("", None),
+            ("-1S", None),
+            ("1d", None),
+            ("1\u{e9}", None),
+        ] {
+            assert_eq!(grpc_timeout(&HeaderValue::from_str(header).unwrap()), wanted, "{header}");
+        }
     }
 
     #[test]

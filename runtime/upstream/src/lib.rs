@@ -59,6 +59,7 @@ mod witness;
 pub use address::{Allowed, AllowedError, Reach, reach};
 pub use call::{Answer, Terms, call, call_or_fall_back};
 pub use client::{Client, ClientConfig, ClientError};
+pub use deadline::grpc_timeout;
 pub use egress::{Egress, HostPattern, HostPatternError};
 pub use error::{Cause, Error};
 pub use exchange::Resend;

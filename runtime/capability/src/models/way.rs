@@ -3,7 +3,7 @@
 //! gRPC says in the last lines of an answer how a call went, and an upstream's policy goes by the status of HTTP: [`Judged`]
 //! looks at the first of an answer, and has a failed call look failed.
 
-use super::{CallMemory, GRPC_MESSAGE, GRPC_STATUS, GRPC_TIMEOUT, Unread, frames};
+use super::{CallMemory, GRPC_MESSAGE, GRPC_STATUS, Unread, frames};
 use crate::http::from_upstream;
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE};
@@ -21,8 +21,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// Makes a call one that may be sent again: a model computes the same from the same.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// A timeout has eight digits at the most.
-const GRPC_TIMEOUT_MAX: u128 = 99_999_999;
 
 /// The way to one server, with what an invocation has of time and connections.
 pub(super) struct Way<'a> {
@@ -35,7 +33,7 @@ pub(super) struct Way<'a> {
 impl Server for Way<'_> {
     fn exchange(&self, sent: Sent, deadline: Instant) -> Exchange<'_> {
         Box::pin(async move {
-            let request = self.request(sent, deadline)?;
+            let request = self.request(sent)?;
             let terms = Terms { timeouts: self.upstream.timeouts(), deadline: Some(deadline) };
             let called = match request.version() {
                 Version::HTTP_2 => {
@@ -71,7 +69,7 @@ impl Server for Way<'_> {
 }
 
 impl Way<'_> {
-    fn request(&self, sent: Sent, deadline: Instant) -> Result<Request<Body>, Error> {
+    fn request(&self, sent: Sent) -> Result<Request<Body>, Error> {
         // The upstream puts its own origin in the place of this one.
         let uri = format!("http://model.internal{}", sent.path);
         let mut request = Request::builder().uri(uri).header(HOST, "model.internal");
@@ -89,10 +87,9 @@ impl Way<'_> {
                 body.parts
             }
             Content::Grpc(parts) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let left = left.as_millis().clamp(1, GRPC_TIMEOUT_MAX);
+                // How much time is left the upstream's policy tells.
                 request = posted(request).version(Version::HTTP_2).header(CONTENT_TYPE, GRPC);
-                request = request.header(TE, "trailers").header(GRPC_TIMEOUT, format!("{left}m"));
+                request = request.header(TE, "trailers");
                 parts
             }
         };

@@ -7,7 +7,6 @@ use crate::oip::{InferRequest, grpc::Status};
 use crate::remote::Server;
 use crate::{Answer, Error, Kind, Model};
 use bytes::Bytes;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// A method of the service.
@@ -115,22 +114,6 @@ impl Reply {
     }
 }
 
-/// The time that `grpc-timeout` says (gRPC over HTTP/2, section "Requests").
-#[must_use]
-pub fn timeout(header: &str) -> Option<Duration> {
-    let (digits, unit) = header.split_at_checked(header.len().checked_sub(1)?)?;
-    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
-}
-
 /// Asks `model` for what was asked of it.
 pub async fn answer(
     asked: &Asked,
@@ -162,26 +145,6 @@ pub async fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_timeout_is_read_in_each_unit() {
-        for (header, wanted) in [
-            ("1H", Some(Duration::from_secs(3600))),
-            ("2M", Some(Duration::from_secs(120))),
-            ("99999999S", Some(Duration::from_secs(99_999_999))),
-            ("150m", Some(Duration::from_millis(150))),
-            ("7u", Some(Duration::from_micros(7))),
-            ("8n", Some(Duration::from_nanos(8))),
-            ("999999999S", None),
-            ("S", None),
-            ("", None),
-            ("-1S", None),
-            ("1d", None),
-            ("1\u{e9}", None),
-        ] {
-            assert_eq!(timeout(header), wanted, "{header}");
-        }
-    }
 
     #[test]
     fn methods_of_the_service_are_found_and_others_are_not() {
