@@ -35,7 +35,9 @@ Examples:
   cargo xtask setup             get this machine ready: guest toolchain, test guests, examples
   cargo xtask test              everything that can be tested on this machine
   cargo xtask test router       only the tests whose name has `router` in it
-  cargo xtask demo              the main job: a photo, a sandboxed function, a model server
+  cargo xtask demo              a small model at the edge, a large one in the cloud, a link that fails
+  cargo xtask demo --cloud kserve   the same with a KServe model server as the cloud
+  cargo xtask read-text         a photo, a sandboxed function, a model server
   cargo xtask offline           an hour without a link, shortened: nothing lost, once each, in order
   cargo xtask bench --peers     compare the node with bare hyper and `wasmtime serve`
   cargo xtask fuzz component    look for bytes that break a reader, with cargo-fuzz and nightly
@@ -47,7 +49,8 @@ Examples:
 enum Chore {
     Setup(setup::Arguments),
     Test(tests::Arguments),
-    Demo(demo::Arguments),
+    Demo(demo::camera::Arguments),
+    ReadText(demo::read_text::Arguments),
     Offline(demo::offline::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
@@ -60,7 +63,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Setup(arguments) => setup::run(&arguments),
         Chore::Test(arguments) => tests::run(&arguments),
-        Chore::Demo(arguments) => demo::run(&arguments),
+        Chore::Demo(arguments) => demo::camera::run(&arguments),
+        Chore::ReadText(arguments) => demo::read_text::run(&arguments),
         Chore::Offline(arguments) => demo::offline::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),

@@ -156,7 +156,7 @@ impl Caller {
 
     async fn stack(&self) -> Result<usize> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-        let terms = Terms { timeouts: self.upstream.timeouts(), deadline: Some(deadline) };
+        let terms = Terms { timeouts: self.upstream.timeouts(), deadline: Some(deadline), is_probe: false };
         let answer = call(&self.client, &self.upstream, self.request()?, terms).await?;
         Ok(answer.response.into_body().collect().await?.to_bytes().len())
     }

@@ -49,13 +49,24 @@ impl Kind {
 pub struct Error {
     kind: Kind,
     message: String,
+    is_held_back: bool,
     source: Option<Box<dyn error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of that kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), is_held_back: false, source: None }
+    }
+
+    /// The same of a call that the node itself did not let out: it says nothing of the server.
+    #[must_use]
+    pub fn held_back(self) -> Self {
+        Self { is_held_back: true, ..self }
+    }
+
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.is_held_back
     }
 
     /// The same with what was behind it.

@@ -9,7 +9,7 @@ use crate::limits::CALL_TIME;
 use crate::local::LocalModel;
 use crate::oip::{InferRequest, InferResponse};
 use crate::place::{Decision, Ended, Judge, Outlook, Reason, Side};
-use crate::remote::{RemoteModel, Server};
+use crate::remote::{Access, Probed, RemoteModel, Server};
 use crate::tally::Tally;
 use crate::{Error, Kind, Signature, Tensor};
 use std::future::Future;
@@ -200,7 +200,7 @@ impl Call<'_> {
             return self.local().await.map(told);
         }
         let start = Instant::now();
-        let mut remote = pin!(self.remote(self.deadline));
+        let mut remote = pin!(self.remote_for(reason, self.deadline));
         let until = start + other_after.unwrap_or(Duration::MAX).min(self.deadline - start);
         let failed = match timeout_at(until, &mut remote).await {
             Ok(Ok(answer)) => return Ok(told(answer)),
@@ -240,7 +240,7 @@ impl Call<'_> {
         }
         let start = Instant::now();
         let until = start + other_after.unwrap_or(Duration::MAX).min(self.deadline - start);
-        match self.remote(until).await {
+        match self.remote_for(reason, until).await {
             Ok(answer) => Ok(told(answer)),
             Err(error) if error.kind() == Kind::InvalidArgument => Err(error),
             Err(error) => self.local().await.map(|answer| told(Answer { instead_of: Some(error), ..answer })),
@@ -267,7 +267,7 @@ impl Call<'_> {
             return Ok(answer);
         }
         let start = Instant::now();
-        let escalated = timeout_at(self.deadline, self.remote(self.deadline)).await;
+        let escalated = timeout_at(self.deadline, self.remote_for(reason, self.deadline)).await;
         match escalated {
             Ok(Ok(remote)) => Ok(Answer { reason: Some(reason), confidence: answer.confidence, ..remote }),
             Ok(Err(error)) => Ok(Answer { instead_of: Some(error), ..answer }),
@@ -287,7 +287,7 @@ impl Call<'_> {
             now,
             left: self.deadline.saturating_duration_since(now),
             bytes: bytes(&self.request.inputs),
-            is_remote_open: self.server.is_some_and(Server::is_open),
+            access: self.server.map_or(Access::Barred, Server::access),
         }
     }
 
@@ -331,7 +331,19 @@ impl Call<'_> {
     }
 
     async fn remote(&self, deadline: Instant) -> Result<Answer, Error> {
-        let (Some(remote), Some(server)) = (&self.model.remote, self.server) else { return Err(no_server()) };
+        self.remote_of(self.server, deadline).await
+    }
+
+    /// With the node's model behind it. A probe goes out while calls rest, too.
+    async fn remote_for(&self, reason: Reason, deadline: Instant) -> Result<Answer, Error> {
+        match self.server.filter(|_| reason == Reason::Probe).map(Probed) {
+            Some(probed) => self.remote_of(Some(&probed), deadline).await,
+            None => self.remote(deadline).await,
+        }
+    }
+
+    async fn remote_of(&self, server: Option<&dyn Server>, deadline: Instant) -> Result<Answer, Error> {
+        let (Some(remote), Some(server)) = (&self.model.remote, server) else { return Err(no_server()) };
         let start = Instant::now();
         let result = remote.infer(server, self.request, deadline).await;
         let ended = match &result {
@@ -342,6 +354,7 @@ impl Call<'_> {
             {
                 None
             }
+            Err(error) if error.is_held_back() => None,
             Err(error) if error.kind() == Kind::Timeout => Some(Ended::GivenUp),
             Err(_) => Some(Ended::Failed),
         };

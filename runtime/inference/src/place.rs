@@ -18,6 +18,7 @@ use crate::limits::{
     HEDGE_MARGIN, HEDGE_SHARE, LAST_CALLS, LATE_CALLS, LATE_RUN, PROBE_EVERY, SETTLED_AFTER, TIMELY_RUN,
     TIMELY_RUN_MAX, TIMELY_RUN_STEP, TIMELY_SHARE,
 };
+use crate::remote::Access;
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -50,8 +51,8 @@ pub struct Outlook {
     pub left: Duration,
     /// Bytes of the inputs.
     pub bytes: u64,
-    /// Whether the upstream lets calls through: its breaker is not open.
-    pub is_remote_open: bool,
+    /// Whether the upstream lets calls through.
+    pub access: Access,
 }
 
 /// What to do with a call.
@@ -157,21 +158,22 @@ impl Judge {
     }
 
     fn first(&mut self, outlook: Outlook) -> (Side, Reason) {
-        if !outlook.is_remote_open {
+        if outlook.access != Access::Free {
             self.choose_local(outlook.now);
-            return (Side::Local, Reason::Open);
         }
+        let late = if outlook.access == Access::Free { Reason::Late } else { Reason::Open };
         match &mut self.choice {
             Choice::Remote { .. } => match self.remote.quickest(outlook.now, outlook.bytes) {
                 None => (Side::Remote, Reason::Unknown),
                 Some(quickest) if quickest > outlook.left => (Side::Local, Reason::TooShort),
                 Some(_) => (Side::Remote, Reason::InTime),
             },
+            Choice::Local { .. } if outlook.access == Access::Barred => (Side::Local, late),
             Choice::Local { probed } if outlook.now.saturating_duration_since(*probed) >= PROBE_EVERY => {
                 *probed = outlook.now;
                 (Side::Remote, Reason::Probe)
             }
-            Choice::Local { .. } => (Side::Local, Reason::Late),
+            Choice::Local { .. } => (Side::Local, late),
         }
     }
 

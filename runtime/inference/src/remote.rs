@@ -56,8 +56,39 @@ pub trait Server: Sync {
     /// Sends `sent` and waits for the answer, at most until `deadline`.
     fn exchange(&self, sent: Sent, deadline: Instant) -> Exchange<'_>;
 
+    /// The same while calls rest too: somebody else answers where this one does not.
+    fn probe(&self, sent: Sent, deadline: Instant) -> Exchange<'_>;
+
     /// Whether calls are let through.
-    fn is_open(&self) -> bool;
+    fn access(&self) -> Access;
+}
+
+/// Whether a server may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It may.
+    Free,
+    /// It failed too often of late, and is asked to find out whether it still does.
+    Resting,
+    /// An operator says no.
+    Barred,
+}
+
+/// A server that is asked although its calls rest.
+pub(crate) struct Probed<'a>(pub(crate) &'a dyn Server);
+
+impl Server for Probed<'_> {
+    fn exchange(&self, sent: Sent, deadline: Instant) -> Exchange<'_> {
+        self.0.probe(sent, deadline)
+    }
+
+    fn probe(&self, sent: Sent, deadline: Instant) -> Exchange<'_> {
+        self.0.probe(sent, deadline)
+    }
+
+    fn access(&self) -> Access {
+        self.0.access()
+    }
 }
 
 /// How a server is spoken to.
@@ -270,8 +301,12 @@ pub(crate) mod tests {
             Box::pin(async move { Ok(Received { status, body: Bytes::from(body), ..Received::default() }) })
         }
 
-        fn is_open(&self) -> bool {
-            true
+        fn probe(&self, sent: Sent, deadline: Instant) -> Exchange<'_> {
+            self.exchange(sent, deadline)
+        }
+
+        fn access(&self) -> Access {
+            Access::Free
         }
     }
 

@@ -246,7 +246,7 @@ impl Courier for Carrier {
                 return Outcome::Away { reason, after: Some(LIVE_CALLS_FIRST) };
             };
             let client = self.core.client(&self.post.id.tenant);
-            let terms = Terms { timeouts: delivery.upstream.timeouts(), deadline: None };
+            let terms = Terms { timeouts: delivery.upstream.timeouts(), deadline: None, is_probe: false };
             let called = rimward_upstream::call(&*client, &delivery.upstream, parcel.request, terms).await;
             tracing::debug!(
                 target: "rimward::calls",

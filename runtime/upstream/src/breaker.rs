@@ -138,6 +138,13 @@ impl Breaker {
         Some(Admitted { breaker: self, pass })
     }
 
+    /// As [`Breaker::admit`], and while it is open too, unless an operator opened it. What such a try comes to changes
+    /// nothing, but that the wait is over where it goes well.
+    pub fn admit_probe(&self, now: Instant) -> Option<Admitted<'_>> {
+        let early = || self.machine.early().filter(|_| self.forced() == Forced::No);
+        self.admit(now).or_else(|| Some(Admitted { breaker: self, pass: Some(early()?) }))
+    }
+
     /// Whether a try would be let through now, as far as can be told without asking for it.
     pub fn would_admit(&self, now: Instant) -> bool {
         self.phase(now) != Phase::Open

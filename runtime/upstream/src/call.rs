@@ -33,6 +33,9 @@ pub struct Terms {
     pub timeouts: Timeouts,
     /// When the caller's own time is up: the head of the answer must be there by then.
     pub deadline: Option<Instant>,
+    /// Whether it is a probe: it goes out although the breaker is open, unless an operator opened that, because whoever
+    /// calls has another answer at hand and keeps times between such calls. If it goes well, the breaker waits no longer.
+    pub is_probe: bool,
 }
 
 /// What came of a call.
@@ -332,11 +335,13 @@ async fn send<T: Transport>(
         let url = state.endpoints().url(index);
         state.watch().hear(Event::Endpoint { index, url, change: Change::Returned });
     }
-    if upstream.credentials().auth.is_some() && state.breaker().would_admit(now) {
+    let would_admit = || time.is_probe || state.breaker().would_admit(now);
+    if upstream.credentials().auth.is_some() && would_admit() {
         request = authorized(transport, upstream, endpoint, request, time).await?;
         now = Instant::now();
     }
-    let Some(admitted) = state.breaker().admit(now) else {
+    let breaker = state.breaker();
+    let Some(admitted) = (if time.is_probe { breaker.admit_probe(now) } else { breaker.admit(now) }) else {
         state.watch().hear(Event::Shed(Shed::CircuitOpen));
         return Err(Error::CircuitOpen);
     };

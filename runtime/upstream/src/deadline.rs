@@ -27,13 +27,15 @@ pub(crate) struct Time {
     pub(crate) deadline: Option<Instant>,
     /// The end of everything, bodies included.
     pub(crate) end: Instant,
+    pub(crate) is_probe: bool,
 }
 
 impl Time {
     pub(crate) fn start(terms: Terms) -> Self {
         let start = Instant::now();
         let timeouts = terms.timeouts.clamped();
-        Self { start, timeouts, deadline: terms.deadline, end: start + timeouts.total }
+        let Terms { deadline, is_probe, .. } = terms;
+        Self { start, timeouts, deadline, end: start + timeouts.total, is_probe }
     }
 
     /// When the head of the answer must be there.

@@ -58,6 +58,11 @@ pub fn function(name: &str) -> Target {
     Target::virtual_host(name, "function.internal")
 }
 
+/// A model of the app, which answers at a host of its own.
+pub(crate) fn model_host(name: &str) -> Target {
+    Target::virtual_host(name, "model.internal")
+}
+
 /// Sends any request. Its URI is absolute.
 ///
 /// ```

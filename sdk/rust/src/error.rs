@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::body::Origin;
 use crate::call::CallError;
 use crate::json::with_type;
+use crate::model::ModelError;
 use crate::{Body, BodyError, BodyFault, IntoResponse, Response, StatusCode, host};
 
 type Cause = Box<dyn StdError + Send + Sync>;
@@ -21,8 +22,8 @@ type Cause = Box<dyn StdError + Send + Sync>;
 ///
 /// The SDK's own errors know better than 500: a request body that is not the JSON that was asked for is 400, one that
 /// is too large 413, a call whose upstream did not answer in time 504, one that the node did not let through (the
-/// breaker is open, too many calls are under way) 503, one that failed otherwise 502. A call that was not granted stays
-/// 500.
+/// breaker is open, too many calls are under way) 503, one that failed otherwise 502; a model's errors likewise. A call that
+/// was not granted stays 500.
 ///
 /// ```
 /// use rimward_sdk::{Error, OrStatus, Request, RequestExt, Result};
@@ -100,8 +101,22 @@ fn blame(error: &(dyn StdError + 'static)) -> (StatusCode, Option<String>) {
     if let Some(error) = error.downcast_ref::<BodyError>() {
         return blame_body(error);
     }
+    if let Some(error) = error.downcast_ref::<ModelError>() {
+        return (blame_model(error), None);
+    }
     let status = error.downcast_ref::<CallError>().map_or(StatusCode::INTERNAL_SERVER_ERROR, blame_call);
     (status, None)
+}
+
+fn blame_model(error: &ModelError) -> StatusCode {
+    match error {
+        ModelError::Call(error) => blame_call(error),
+        ModelError::Body(error) => blame_body(error).0,
+        ModelError::Refused(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        ModelError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ModelError::Late(_) => StatusCode::GATEWAY_TIMEOUT,
+        ModelError::Failed(_) | ModelError::Answer(_) => StatusCode::BAD_GATEWAY,
+    }
 }
 
 fn blame_call(error: &CallError) -> StatusCode {

@@ -12,6 +12,7 @@
 //! | calls to upstreams and to other functions | [`call`] |
 //! | what became of a call: tries, fallback, cache | [`ResponseExt`] |
 //! | calls that wait for their link | [`call::Deferred`] |
+//! | models, on the node or in the cloud | [`model`](mod@model) |
 //! | configuration and secrets | [`config`] |
 //! | key-value stores | [`keyvalue`] |
 //! | logging | the feature `logging`, then `rimward_sdk::tracing` |
@@ -28,6 +29,7 @@ pub mod keyvalue;
 pub mod limits;
 #[cfg(feature = "logging")]
 mod log;
+pub mod model;
 mod reply;
 mod request;
 #[cfg(not(target_family = "wasm"))]

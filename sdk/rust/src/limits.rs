@@ -7,6 +7,11 @@
 /// [`Body::bytes_up_to`](crate::Body::bytes_up_to) takes another bound; reading by chunks needs none.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes of a model's answer, all outputs together: 64 MiB.
+///
+/// Half of the memory that a function has by default.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Bytes of one chunk read from a request or from an answer: 64 KiB.
 ///
 /// Large enough that the calls into the host do not count, small enough to hold many at once.

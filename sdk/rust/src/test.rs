@@ -41,6 +41,7 @@ use serde::de::DeserializeOwned;
 use crate::body::Origin;
 use crate::call::CallError;
 use crate::host::{self, State};
+use crate::model::{ModelError, NamedTensor, Side};
 use crate::{Body, Bytes, Function, HeaderMap, Method, Request, StatusCode};
 
 /// A `GET` request of a path. The host of its URI is `localhost`.
@@ -120,6 +121,28 @@ impl Host {
     pub fn failing_upstream(self, name: &str, error: impl Fn() -> CallError + 'static) -> Self {
         let authority = upstream_authority(name);
         self.with(|state| state.peers.insert(authority, host::failing(error)))
+    }
+
+    /// Grants a model, which is a closure of the test: tensors in, tensors out. It answers as the node's own model would.
+    #[must_use]
+    pub fn model(
+        self,
+        name: &str,
+        answer: impl Fn(&[NamedTensor]) -> Result<Vec<NamedTensor>, ModelError> + 'static,
+    ) -> Self {
+        self.model_of(name, Side::Local, answer)
+    }
+
+    /// Grants a model that answers as this side of it would.
+    #[must_use]
+    pub fn model_of(
+        self,
+        name: &str,
+        side: Side,
+        answer: impl Fn(&[NamedTensor]) -> Result<Vec<NamedTensor>, ModelError> + 'static,
+    ) -> Self {
+        let authority = format!("{name}.model.internal");
+        self.with(|state| state.peers.insert(authority, host::model(answer, side.name())))
     }
 
     /// Gives an upstream of this host an outbox: calls to it that ask to be deferred are accepted, and wait until

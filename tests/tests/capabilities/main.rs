@@ -10,6 +10,7 @@ mod fallback;
 mod functions;
 mod inference;
 mod keyvalue;
+mod link;
 mod logs;
 mod models;
 mod outbox;

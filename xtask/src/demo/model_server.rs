@@ -1,5 +1,5 @@
-//! The model server of the demo: KServe with onnxruntime, in a virtual environment in the cache, running the example's
-//! `cloud/server.py`. Installed once for each list of requirements; what cannot be had is said with the remedy.
+//! The model server of a demo: KServe with onnxruntime, in a virtual environment in the cache, running the example's
+//! `cloud/server.py`. Installed once for all of them; what cannot be had is said with the remedy.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -9,17 +9,28 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::cache::Cache;
+use super::http;
 use super::limits::MODEL_SERVER_START_MAX;
 use super::process::{Process, end_of, free_port};
-use super::{APP, http};
 use crate::workspace::root;
+
+/// What a model server runs.
+pub(super) struct ModelServer {
+    /// Its script, below the root.
+    pub(super) script: &'static str,
+    /// The model that it serves.
+    pub(super) model: &'static str,
+}
+
+/// What every model server needs, below the root.
+const REQUIREMENTS: &str = "examples/read-text/cloud/requirements.txt";
 
 /// The minor versions of Python 3 for which every requirement has a built package.
 const PYTHONS: std::ops::RangeInclusive<u32> = 11..=13;
 
 /// The Python that has all the requirements.
 pub(super) fn install(cache: &Cache) -> Result<PathBuf> {
-    let requirements = root().join(APP).join("cloud/requirements.txt");
+    let requirements = root().join(REQUIREMENTS);
     let wanted = fs::read_to_string(&requirements).context("cannot read the list of requirements")?;
     let folder = cache.path("model-server");
     let python = folder.join("bin/python");
@@ -112,16 +123,19 @@ fn fetch(python: &Path, requirements: &Path, packages: usize, cache: &Cache) -> 
     Ok(())
 }
 
-/// Starts the server, and waits until its model is ready. Returns its port too.
-pub(super) fn start(python: &Path, cache: &Cache) -> Result<(Process, u16)> {
-    let port = free_port()?;
-    let mut command = Command::new(python);
-    command.arg(root().join(APP).join("cloud/server.py")).arg("--port").arg(port.to_string());
-    // Nothing is to be written beside the source.
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
-    let mut process = Process::start("the model server", &mut command, cache.path("model-server.log"))?;
-    let ready = || http::get(port, "/v2/models/ocr/ready").is_ok_and(|reply| reply.status == 200);
-    process.wait(MODEL_SERVER_START_MAX, |_| ready().then_some(()))?;
-    println!("    http://127.0.0.1:{port}/v2/models/ocr, the Open Inference Protocol v2");
-    Ok((process, port))
+impl ModelServer {
+    /// Starts the server, and waits until its model is ready. Returns its port too.
+    pub(super) fn start(&self, python: &Path, cache: &Cache) -> Result<(Process, u16)> {
+        let port = free_port()?;
+        let mut command = Command::new(python);
+        command.arg(root().join(self.script)).arg("--port").arg(port.to_string());
+        // Nothing is to be written beside the source.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+        let mut process = Process::start("the model server", &mut command, cache.path("model-server.log"))?;
+        let model = format!("/v2/models/{}", self.model);
+        let ready = || http::get(port, &format!("{model}/ready")).is_ok_and(|reply| reply.status == 200);
+        process.wait(MODEL_SERVER_START_MAX, |_| ready().then_some(()))?;
+        println!("    http://127.0.0.1:{port}{model}, the Open Inference Protocol v2");
+        Ok((process, port))
+    }
 }

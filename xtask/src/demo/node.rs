@@ -31,15 +31,15 @@ pub(super) fn build() -> Result<()> {
 pub(super) struct Site {
     /// The app's folder, below the root.
     pub(super) app: &'static str,
-    /// The name of its upstream.
-    pub(super) upstream: &'static str,
-    /// The upstream's port on loopback.
-    pub(super) port: u16,
+    /// The name of its upstream, and the upstream's port on loopback.
+    pub(super) upstream: Option<(&'static str, u16)>,
+    /// The port of loopback on which it serves its models.
+    pub(super) inference: Option<u16>,
 }
 
 /// The folder of a node that knows nothing yet, with its node.toml.
-pub(super) fn prepare(cache: &Cache, site: &Site) -> Result<PathBuf> {
-    let folder = cache.path("node");
+pub(super) fn prepare(cache: &Cache, name: &str, site: &Site) -> Result<PathBuf> {
+    let folder = cache.path(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty `{}`", folder.display()))?;
     }
@@ -52,7 +52,8 @@ pub(super) fn prepare(cache: &Cache, site: &Site) -> Result<PathBuf> {
 pub(super) fn start(cache: &Cache, folder: &Path) -> Result<(Process, u16)> {
     let mut command = rimward();
     command.args(["--json", "serve", "--config", FILE]).current_dir(folder);
-    let mut process = Process::start("the node", &mut command, cache.path("node.log"))?;
+    let name = folder.file_name().unwrap_or_default().display();
+    let mut process = Process::start("the node", &mut command, cache.path(&format!("{name}.log")))?;
     let port = process.wait(NODE_START_MAX, port_of)?;
     println!("    the node serves on http://127.0.0.1:{port}");
     Ok((process, port))
@@ -81,7 +82,13 @@ fn port_of(log: &str) -> Option<u16> {
 
 /// Debug formatting of a path or text is a TOML string too.
 fn settings(folder: &Path, site: &Site) -> String {
-    let Site { app, upstream, port } = site;
+    let Site { app, upstream, inference } = site;
+    let bound = upstream.map(|(name, port)| {
+        format!(
+            "\n[app.bind.upstream.{name}]\nurl   = \"http://127.0.0.1:{port}\"\nallow = [\"127.0.0.1/32:{port}\"]\n"
+        )
+    });
+    let models = inference.map(|port| format!("\n[trigger.inference]\nlisten = [\"127.0.0.1:{port}\"]\n"));
     format!(
         r#"[node]
 state  = {:?}
@@ -90,17 +97,15 @@ listen = ["127.0.0.1:0"]
 
 [ops]
 listen = "off"
-
+{}
 [[app]]
 path = {:?}
-
-[app.bind.upstream.{upstream}]
-url   = "http://127.0.0.1:{port}"
-allow = ["127.0.0.1/32:{port}"]
-"#,
+{}"#,
         folder.join("state"),
         folder.join("code"),
-        root().join(app)
+        models.unwrap_or_default(),
+        root().join(app),
+        bound.unwrap_or_default()
     )
 }
 
@@ -121,9 +126,11 @@ mod tests {
 
     #[test]
     fn the_settings_are_toml_whatever_the_paths_are() {
-        let site = Site { app: "examples/read-text", upstream: "ocr", port: 7 };
+        let site = Site { app: "examples/read-text", upstream: Some(("ocr", 7)), inference: Some(8) };
         let text = settings(Path::new("/a \"b\""), &site);
         assert!(text.contains(r#"state  = "/a \"b\"/state""#), "{text}");
+        assert!(text.contains("[app.bind.upstream.ocr]\n"), "{text}");
         assert!(text.contains(r#"allow = ["127.0.0.1/32:7"]"#), "{text}");
+        assert!(text.contains("[trigger.inference]\nlisten = [\"127.0.0.1:8\"]"), "{text}");
     }
 }

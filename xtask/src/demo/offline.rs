@@ -36,6 +36,7 @@ pub(crate) struct Arguments {
 }
 
 const APP: &str = "examples/offline-first";
+const UPSTREAM: &str = "cloud";
 const SENSORS: [&str; 3] = ["roof", "cellar", "yard"];
 /// Seconds between two readings of a sensor.
 const EVERY: u64 = 10;
@@ -52,8 +53,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let cache = Cache::open()?;
     step("the function: guest toolchain, then examples/offline-first", || super::build_functions(APP))?;
     step("the node: `rimward`", node::build)?;
-    let site = Site { app: APP, upstream: "cloud", port: super::process::free_port()? };
-    let folder = node::prepare(&cache, &site)?;
+    let far = super::process::free_port()?;
+    let site = Site { app: APP, upstream: Some((UPSTREAM, far)), inference: None };
+    let folder = node::prepare(&cache, "node", &site)?;
     let (process, port) =
         step("start the node; there is no link to the cloud", || node::start(&cache, &folder))?;
     let each = arguments.minutes * 60 / EVERY;
@@ -67,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // The sensor had no answer to its last reading, and sends it again: numbers go on where they stopped.
     step("the second half of the hour", || collect(port, half..each))?;
     let memory = Memory::default();
-    let (got, took) = step("the link is back", || deliver(&folder, &site, &memory, each))?;
+    let (got, took) = step("the link is back", || deliver(&folder, far, &memory, each))?;
     drop(process);
     report(&got, each, took)
 }
@@ -101,11 +103,11 @@ fn cut_short(port: u16, reading: &Reading) -> Result<()> {
 }
 
 /// Has the cloud come back, and waits until everything is there or nothing more comes in time.
-fn deliver(folder: &Path, site: &Site, memory: &Memory, each: u64) -> Result<(Got, Duration)> {
-    let cloud = Cloud::start(site.port, memory)?;
+fn deliver(folder: &Path, far: u16, memory: &Memory, each: u64) -> Result<(Got, Duration)> {
+    let cloud = Cloud::start(far, memory)?;
     let started = Instant::now();
     // Or the node finds out by itself, within a minute.
-    let outbox = format!("default/offline-first/{}", site.upstream);
+    let outbox = format!("default/offline-first/{UPSTREAM}");
     let mut drain = node::rimward();
     drain
         .args(["outbox", "drain", &outbox, "--config", node::FILE])

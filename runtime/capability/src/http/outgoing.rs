@@ -297,6 +297,7 @@ impl Context {
         let terms = Terms {
             timeouts: narrowed(upstream.timeouts(), options),
             deadline: self.wall.calls_deadline().map(Into::into),
+            is_probe: false,
         };
         let request = request.map(|body| body.map_err(to_upstream).boxed_unsync());
         let traced = self.traced(name);

@@ -13,8 +13,9 @@ use http_body_util::{BodyExt, BodyStream, StreamBody};
 use rimward_inference::limits::CALL_BYTES_MAX;
 use rimward_inference::oip::grpc::{CONTENT_TYPE as GRPC, Status};
 use rimward_inference::oip::http::HEADER_LENGTH;
-use rimward_inference::remote::{Content, Exchange, Received, Sent, Server};
+use rimward_inference::remote::{Access, Content, Exchange, Received, Sent, Server};
 use rimward_inference::{Error, Kind};
+use rimward_upstream::breaker::Forced;
 use rimward_upstream::{Attempt, Body, Client, Error as UpstreamError, Random, Terms, Transport, Upstream};
 use std::sync::LazyLock;
 use tokio::time::{Instant, timeout_at};
@@ -32,9 +33,28 @@ pub(super) struct Way<'a> {
 
 impl Server for Way<'_> {
     fn exchange(&self, sent: Sent, deadline: Instant) -> Exchange<'_> {
+        self.send(sent, deadline, false)
+    }
+
+    fn probe(&self, sent: Sent, deadline: Instant) -> Exchange<'_> {
+        self.send(sent, deadline, true)
+    }
+
+    fn access(&self) -> Access {
+        let breaker = self.upstream.state().breaker();
+        match (breaker.would_admit(Instant::now()), breaker.forced()) {
+            (true, _) => Access::Free,
+            (false, Forced::No) => Access::Resting,
+            (false, _) => Access::Barred,
+        }
+    }
+}
+
+impl Way<'_> {
+    fn send(&self, sent: Sent, deadline: Instant, is_probe: bool) -> Exchange<'_> {
         Box::pin(async move {
             let request = self.request(sent)?;
-            let terms = Terms { timeouts: self.upstream.timeouts(), deadline: Some(deadline) };
+            let terms = Terms { timeouts: self.upstream.timeouts(), deadline: Some(deadline), is_probe };
             let called = match request.version() {
                 Version::HTTP_2 => {
                     rimward_upstream::call(&Judged(self.client), self.upstream, request, terms).await
@@ -63,12 +83,6 @@ impl Server for Way<'_> {
         })
     }
 
-    fn is_open(&self) -> bool {
-        self.upstream.state().breaker().would_admit(Instant::now())
-    }
-}
-
-impl Way<'_> {
     fn request(&self, sent: Sent) -> Result<Request<Body>, Error> {
         // The upstream puts its own origin in the place of this one.
         let uri = format!("http://model.internal{}", sent.path);
@@ -161,9 +175,11 @@ fn failed(error: UpstreamError) -> Error {
         | UpstreamError::ResponseBodyTooLarge => Kind::Protocol,
         _ => Kind::Unavailable,
     };
+    let is_held_back = matches!(error, UpstreamError::CircuitOpen | UpstreamError::BulkheadFull);
     // By its name only: the text may name an address.
     let code = from_upstream(error.clone());
-    Error::new(kind, format!("the model's server was not reached: {code:?}")).because(error)
+    let failed = Error::new(kind, format!("the model's server was not reached: {code:?}")).because(error);
+    if is_held_back { failed.held_back() } else { failed }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Datatype;
 use crate::local::{Engine, tests as files};
-use crate::remote::{Exchange, Protocol, Received, Sent};
+use crate::remote::{Access, Exchange, Protocol, Received, Sent};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 struct Cloud {
     after: Duration,
     status: u16,
-    is_open: bool,
+    access: Access,
     asked: AtomicU32,
 }
 
@@ -29,13 +29,17 @@ impl Server for Cloud {
         })
     }
 
-    fn is_open(&self) -> bool {
-        self.is_open
+    fn probe(&self, sent: Sent, deadline: Instant) -> Exchange<'_> {
+        self.exchange(sent, deadline)
+    }
+
+    fn access(&self) -> Access {
+        self.access
     }
 }
 
 fn cloud(after_ms: u64, status: u16) -> Cloud {
-    Cloud { after: Duration::from_millis(after_ms), status, is_open: true, asked: AtomicU32::new(0) }
+    Cloud { after: Duration::from_millis(after_ms), status, access: Access::Free, asked: AtomicU32::new(0) }
 }
 
 async fn model(mode: Mode, confidence: Option<f64>) -> Model {
@@ -100,7 +104,7 @@ async fn the_node_answers_at_once_where_the_cloud_fails() {
         let model = model(mode, None).await;
         let answer = ask(&model, &cloud(1, 503)).await.unwrap();
         assert_eq!((answer.side, answer.instead_of.unwrap().kind()), (Side::Local, Kind::Unavailable));
-        let closed = Cloud { is_open: false, ..cloud(1, 200) };
+        let closed = Cloud { access: Access::Barred, ..cloud(1, 200) };
         let answer = ask(&model, &closed).await.unwrap();
         assert_eq!((answer.side, answer.reason), (Side::Local, Some(Reason::Open)));
         assert_eq!(closed.asked.load(Relaxed), 0);

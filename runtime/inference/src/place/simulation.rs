@@ -2,6 +2,8 @@
 //! knew the link would have done.
 
 use super::{Ended, Judge, Outlook, Side};
+use crate::limits::PROBE_EVERY;
+use crate::remote::Access;
 use std::ops::Range;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -84,7 +86,7 @@ impl World {
     }
 
     fn call(&mut self, phase: Phase, outcome: &mut Outcome) {
-        let outlook = Outlook { now: self.now, left: DEADLINE, bytes: 1000, is_remote_open: true };
+        let outlook = Outlook { now: self.now, left: DEADLINE, bytes: 1000, access: Access::Free };
         let decision = self.judge.decide(outlook);
         let local = Duration::from_millis(20 + self.up_to(10));
         let takes = phase.takes + phase.takes.mul_f64(self.up_to(500) as f64 / 1000.0);
@@ -179,7 +181,7 @@ fn a_lossy_link_is_used_and_the_choice_does_not_flap() {
 fn a_call_that_is_too_large_or_has_too_little_time_for_the_cloud_is_answered_on_the_node() {
     let (mut judge, now) = (Judge::default(), Instant::now());
     let ms = Duration::from_millis;
-    let outlook = |bytes, left| Outlook { now, left, bytes, is_remote_open: true };
+    let outlook = |bytes, left| Outlook { now, left, bytes, access: Access::Free };
     assert_eq!(judge.decide(outlook(1000, DEADLINE)).reason, super::Reason::Unknown);
     for _ in 0..10 {
         judge.remote_ended(now, ms(50), DEADLINE, 1000, Ended::Answered);
@@ -189,7 +191,11 @@ fn a_call_that_is_too_large_or_has_too_little_time_for_the_cloud_is_answered_on_
     assert_eq!((usual.first, usual.other_after), (Side::Remote, Some(ms(115))));
     assert_eq!(judge.decide(outlook(1000, ms(49))).first, Side::Local);
     assert_eq!(judge.decide(outlook(4000, DEADLINE)).reason, super::Reason::TooShort);
-    let closed = Outlook { is_remote_open: false, ..outlook(1000, DEADLINE) };
-    assert_eq!(judge.decide(closed).reason, super::Reason::Open);
+    let resting = |after| Outlook { now: now + after, access: Access::Resting, ..outlook(1000, DEADLINE) };
+    assert_eq!(judge.decide(resting(ms(0))).reason, super::Reason::Open);
     assert_eq!(judge.decide(outlook(1000, DEADLINE)).first, Side::Local, "it is to be tried first");
+    let barred = Outlook { access: Access::Barred, ..resting(PROBE_EVERY) };
+    assert_eq!(judge.decide(barred).reason, super::Reason::Open);
+    assert_eq!(judge.decide(resting(PROBE_EVERY)).reason, super::Reason::Probe);
+    assert_eq!(judge.decide(resting(PROBE_EVERY)).reason, super::Reason::Open, "one at a time");
 }

@@ -31,7 +31,7 @@ pub(super) fn app(root: &mut Table<'_>) -> Option<App> {
         root.missing::<()>("app", "an app begins with `[app]` and its `name`");
     }
     let functions = root.named("function", |table| function(table, &declared));
-    check_functions(root, declared.functions.len());
+    check_functions(root, declared.functions.len(), !declared.models.is_empty());
     let http = root.table("trigger", |table| http(table, &declared)).unwrap_or_default();
     let upstreams = root.named("upstream", |table| Upstream::read(table, &declared.functions));
     let stores = root.named("store", store);
@@ -40,9 +40,11 @@ pub(super) fn app(root: &mut Table<'_>) -> Option<App> {
     Some(App { name: name?, version, functions, http, upstreams, stores, models })
 }
 
-fn check_functions(root: &Table<'_>, count: usize) {
-    if count == 0 {
-        root.problem_at("function", "the app has no function".into(), "declare one as `[function.NAME]`");
+/// An app of models alone serves them to others, by a node's `[trigger.inference]`.
+fn check_functions(root: &Table<'_>, count: usize, has_models: bool) {
+    if count == 0 && !has_models {
+        let remedy = "declare a function as `[function.NAME]`, or a model as `[model.NAME]`";
+        root.problem_at("function", "the app has no function and no model".into(), remedy);
     } else if count > FUNCTIONS_MAX {
         let message = format!("the app has {count} functions, more than {FUNCTIONS_MAX}");
         root.problem_at("function", message, "make two apps of it");

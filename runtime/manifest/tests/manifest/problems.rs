@@ -170,7 +170,7 @@ fn an_outbox_that_cannot_be_is_refused() {
 #[test]
 fn what_must_be_there_is_missed() {
     let check = |text: &str, expected: &[&str]| assert_eq!(shown(&App::parse(text).unwrap_err()), expected);
-    check("", &["1:1 `app` is missing", "1:1 the app has no function"]);
+    check("", &["1:1 `app` is missing", "1:1 the app has no function and no model"]);
     check(
         "[app]\n[function.f]\n",
         &["1:2 `name` is missing in `[app]`", "2:11 `component` is missing in `[function.f]`"],

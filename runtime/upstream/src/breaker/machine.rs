@@ -110,6 +110,8 @@ enum Kind {
     /// One of the few after a recovery.
     Ramped,
     Probe,
+    /// Beside an open breaker.
+    Early,
 }
 
 /// The state changed.
@@ -297,6 +299,21 @@ impl Machine {
         }
     }
 
+    /// The right to a try while it is open.
+    pub(crate) fn early(&self) -> Option<Pass> {
+        let Word { phase, generation, .. } = self.word();
+        (phase == Phase::Open).then_some(Pass { generation, kind: Kind::Early })
+    }
+
+    /// Ends the wait of that opening: the next try is its probe.
+    fn end_wait(&self, generation: u64, now_ms: u64) {
+        let word = self.word();
+        if word.phase == Phase::Open && word.generation == generation && now_ms < word.moment_ms {
+            // Where another try comes between, that one has changed it.
+            self.change(word, Word { moment_ms: now_ms, ..word });
+        }
+    }
+
     /// Takes an outcome into account. The change that it made, if any.
     pub(crate) fn finish(
         &self,
@@ -313,6 +330,12 @@ impl Machine {
         let word = self.word();
         match pass.kind {
             Kind::Probe => self.finish_probe(pass, outcome, now_ms, random),
+            Kind::Early => {
+                if outcome == Outcome::Answered {
+                    self.end_wait(pass.generation, now_ms);
+                }
+                None
+            }
             Kind::Usual | Kind::Ramped => {
                 if pass.kind == Kind::Ramped {
                     self.leave_ramp(pass.generation, u64::from(outcome == Outcome::Answered));
@@ -326,7 +349,7 @@ impl Machine {
     /// The try came to nothing that says anything; a probe's place is free again.
     pub(crate) fn give_back(&self, pass: Pass) {
         match pass.kind {
-            Kind::Usual => {}
+            Kind::Usual | Kind::Early => {}
             Kind::Ramped => self.leave_ramp(pass.generation, 0),
             Kind::Probe => {
                 self.update_probes(pass.generation, |probes| {

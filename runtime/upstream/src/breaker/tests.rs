@@ -709,3 +709,50 @@ async fn many_threads_get_one_probe() {
         assert_eq!(probes, 1);
     }
 }
+
+/// A try beside an open breaker.
+fn probe(story: &Story, outcome: Outcome) -> bool {
+    let admitted = story.breaker.admit_probe(story.now);
+    admitted.map(|admitted| admitted.finish(outcome, MS, story.now)).is_some()
+}
+
+#[test]
+fn a_probe_beside_an_open_breaker_changes_nothing_unless_it_goes_well() {
+    let mut story = Story::new(policy());
+    story.bad(5).wait(100);
+    let until = story.breaker.opens_until();
+    assert!(until.is_some());
+    for outcome in [Outcome::Failed, Outcome::Void] {
+        assert!(probe(&story, outcome));
+        assert_eq!((story.breaker.phase(story.now), story.breaker.opens_until()), (Phase::Open, until));
+    }
+    drop(story.breaker.admit_probe(story.now));
+    assert_eq!(story.breaker.history().len(), 1, "nobody is told of it");
+    assert!(probe(&story, Outcome::Answered));
+    assert_eq!(story.breaker.phase(story.now), Phase::HalfOpen);
+    story.good(1);
+    assert_eq!(story.breaker.phase(story.now), Phase::Closed);
+}
+
+#[test]
+fn a_probe_that_comes_back_after_another_opening_does_not_end_its_wait() {
+    let mut story = Story::new(policy());
+    story.bad(5);
+    let breaker = story.breaker.clone();
+    let early = breaker.admit_probe(story.now).unwrap();
+    let wait = story.breaker.opens_until().unwrap() - story.now;
+    story.wait(wait.as_millis() as u64 + 1).bad(1);
+    assert_eq!(story.breaker.phase(story.now), Phase::Open);
+    early.finish(Outcome::Answered, MS, story.now);
+    assert_eq!(story.breaker.phase(story.now), Phase::Open);
+}
+
+#[test]
+fn no_probe_passes_a_breaker_that_an_operator_opened() {
+    let story = Story::new(policy());
+    story.breaker.force(Forced::Open, story.now);
+    assert!(!probe(&story, Outcome::Answered));
+    story.breaker.force(Forced::No, story.now);
+    assert!(probe(&story, Outcome::Failed), "closed, it is a try like all others");
+    assert_eq!(story.breaker.counts(story.now).failures, 1);
+}

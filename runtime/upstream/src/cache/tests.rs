@@ -125,7 +125,7 @@ async fn ask(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::default().map_err(|never| match never {}).boxed_unsync()).unwrap();
-    let terms = Terms { timeouts: Timeouts::default(), deadline: None };
+    let terms = Terms { timeouts: Timeouts::default(), deadline: None, is_probe: false };
     let (parts, body) =
         call_or_fall_back(origin, upstream, request, terms, &Nobody).await?.response.into_parts();
     let body = body.collect().await?.to_bytes();
@@ -378,7 +378,7 @@ async fn a_change_takes_answers_away() {
     // Whoever defers a call does not wait for its answer, and has changed as much.
     let request = Request::delete("http://vision.upstream.internal/a")
         .body(Full::default().map_err(|never| match never {}).boxed_unsync());
-    let terms = Terms { timeouts: Timeouts::default(), deadline: None };
+    let terms = Terms { timeouts: Timeouts::default(), deadline: None, is_probe: false };
     call(&origin, &upstream, request.unwrap(), terms).await.unwrap();
     assert_eq!(of("/a").await, "answer 8");
 }
@@ -442,7 +442,7 @@ async fn a_body_that_ends_early_or_is_given_up_is_not_stored() {
     *origin.more.lock().unwrap() = vec![Ok("more"), Ok("and more")];
     let request = Request::get("http://vision.upstream.internal/a")
         .body(Full::default().map_err(|never| match never {}).boxed_unsync());
-    let terms = Terms { timeouts: Timeouts::default(), deadline: None };
+    let terms = Terms { timeouts: Timeouts::default(), deadline: None, is_probe: false };
     let mut answer = call_or_fall_back(&origin, &upstream, request.unwrap(), terms, &Nobody).await.unwrap();
     answer.response.body_mut().frame().await.unwrap().unwrap();
     drop(answer);

@@ -119,7 +119,11 @@ fn upstream(policy: Policy) -> Upstream {
 }
 
 fn terms(upstream: &Upstream, ms: u64) -> Terms {
-    Terms { timeouts: upstream.timeouts(), deadline: Some(Instant::now() + Duration::from_millis(ms)) }
+    Terms {
+        timeouts: upstream.timeouts(),
+        deadline: Some(Instant::now() + Duration::from_millis(ms)),
+        is_probe: false,
+    }
 }
 
 /// How often the script is tried, and the status or error that the caller gets.
@@ -233,7 +237,7 @@ async fn a_call_ends_at_its_deadline() {
     assert!(matches!(failed, Error::Deadline), "{failed}");
     assert_eq!(start.elapsed(), Duration::from_secs(1));
     assert_eq!(script.tries(), 1);
-    let late = Terms { timeouts: upstream.timeouts(), deadline: Some(Instant::now()) };
+    let late = Terms { timeouts: upstream.timeouts(), deadline: Some(Instant::now()), is_probe: false };
     assert!(matches!(call(&script, &upstream, get(), late).await, Err(Error::Deadline)));
     assert_eq!(script.tries(), 1, "a call without time is not tried");
 }
@@ -244,7 +248,7 @@ async fn all_tries_together_take_no_longer_than_the_total() {
     let (script, upstream) = (Script::new(&[Step::Slow(400, 503)]), upstream(Policy::default()));
     let timeouts = Timeouts { total: Duration::from_millis(1_000), ..upstream.timeouts() };
     let start = Instant::now();
-    let _ = call(&script, &upstream, get(), Terms { timeouts, deadline: None }).await;
+    let _ = call(&script, &upstream, get(), Terms { timeouts, deadline: None, is_probe: false }).await;
     assert!(start.elapsed() <= Duration::from_millis(1_000), "{:?}", start.elapsed());
 }
 
@@ -324,8 +328,11 @@ async fn an_open_breaker_refuses_without_trying() {
 async fn callers_that_run_out_of_time_count_against_the_upstream() {
     let (script, upstream) = (Script::new(&[Step::Slow(90_000, 200)]), upstream(Policy::default()));
     for _ in 0..5 {
-        let terms =
-            Terms { timeouts: upstream.timeouts(), deadline: Some(Instant::now() + Duration::from_secs(1)) };
+        let terms = Terms {
+            timeouts: upstream.timeouts(),
+            deadline: Some(Instant::now() + Duration::from_secs(1)),
+            is_probe: false,
+        };
         // As a node does it: the invocation ends at the same moment.
         let _ = tokio::time::timeout(Duration::from_secs(1), call(&script, &upstream, get(), terms)).await;
     }

@@ -38,7 +38,7 @@ async fn one(well: &Well, upstream: &Upstream) -> Result<Response<Body>, Error> 
         first_byte: Duration::from_secs(2),
         ..Timeouts::default()
     };
-    let terms = Terms { timeouts, deadline: Some(Instant::now() + Duration::from_secs(5)) };
+    let terms = Terms { timeouts, deadline: Some(Instant::now() + Duration::from_secs(5)), is_probe: false };
     call(well, upstream, request.unwrap(), terms).await.map(|answer| answer.response)
 }
 
@@ -73,8 +73,11 @@ async fn each_fault_is_what_the_real_one_would_be() {
 async fn a_fault_ends_by_the_deadline() {
     let well = Well::default();
     let slow = upstream(&[Kind::Latency(Duration::from_millis(1900), Duration::ZERO); 3]);
-    let mut terms =
-        Terms { timeouts: Timeouts::default(), deadline: Some(Instant::now() + Duration::from_secs(1)) };
+    let mut terms = Terms {
+        timeouts: Timeouts::default(),
+        deadline: Some(Instant::now() + Duration::from_secs(1)),
+        is_probe: false,
+    };
     terms.timeouts.first_byte = Duration::from_secs(10);
     let request =
         Request::get("http://vision.upstream.internal/").body(answer(StatusCode::OK).into_body()).unwrap();

@@ -109,7 +109,9 @@ async fn one(client: &Client, upstream: &Upstream) -> Result<u16, Error> {
     let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::get("http://u.upstream.internal/").body(body).expect("a request");
     let deadline = Some(Instant::now() + Duration::from_secs(5));
-    let answer = call(client, upstream, request, Terms { timeouts: upstream.timeouts(), deadline }).await?;
+    let answer =
+        call(client, upstream, request, Terms { timeouts: upstream.timeouts(), deadline, is_probe: false })
+            .await?;
     let status = answer.response.status().as_u16();
     answer.response.into_body().collect().await?;
     Ok(status)

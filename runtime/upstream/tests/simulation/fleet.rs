@@ -38,6 +38,7 @@ fn a_recovering_upstream_meets_no_storm() {
                     let terms = Terms {
                         timeouts: upstream.timeouts(),
                         deadline: Some(Instant::now() + Duration::from_secs(1)),
+                        is_probe: false,
                     };
                     let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
                     let request = Request::get("http://u.upstream.internal/").body(body).expect("a request");

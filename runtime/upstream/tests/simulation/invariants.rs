@@ -61,7 +61,7 @@ fn assert_recovers(outcome: &Outcome) {
         // The longest opening with its jitter, a lost probe, and another opening.
         for _ in 0..2_500 {
             sleep(Duration::from_millis(100)).await;
-            let terms = Terms { timeouts: upstream.timeouts(), deadline: None };
+            let terms = Terms { timeouts: upstream.timeouts(), deadline: None, is_probe: false };
             let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::get("http://u.upstream.internal/").body(body).expect("a request");
             let is_well = call(&*well, upstream, request, terms).await.is_ok();
@@ -142,7 +142,7 @@ fn a_dead_upstream_is_back_soon_after_its_return() {
         let start = Instant::now();
         loop {
             sleep(Duration::from_millis(10)).await;
-            let terms = Terms { timeouts: upstream.timeouts(), deadline: None };
+            let terms = Terms { timeouts: upstream.timeouts(), deadline: None, is_probe: false };
             let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::get("http://u.upstream.internal/").body(body).expect("a request");
             if call(&*world, &upstream, request, terms).await.is_ok() {

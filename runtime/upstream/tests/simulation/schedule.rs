@@ -146,7 +146,8 @@ impl Plan {
             let (world, upstream, deadline) = (world.clone(), upstream.clone(), self.deadline);
             calls.spawn(async move {
                 let deadline = Instant::now() + deadline;
-                let terms = Terms { timeouts: upstream.timeouts(), deadline: Some(deadline) };
+                let terms =
+                    Terms { timeouts: upstream.timeouts(), deadline: Some(deadline), is_probe: false };
                 let calling = one(&world, &upstream, request, terms);
                 let result = match leaves {
                     Some(after) => tokio::time::timeout(after, calling).await.ok(),

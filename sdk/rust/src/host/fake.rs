@@ -19,7 +19,8 @@ use crate::body::Origin;
 use crate::call::CallError;
 use crate::config::ConfigError;
 use crate::keyvalue::StoreError;
-use crate::{Bytes, Function, Request, Response, StatusCode};
+use crate::model::{Asked, HEAD_BYTES, ModelError, NamedTensor, TOLD};
+use crate::{Bytes, Function, HeaderValue, IntoResponse, Json, Method, Request, Response, StatusCode};
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<State>>> = const { RefCell::new(None) };
@@ -65,6 +66,38 @@ pub(crate) fn peer<Input: 'static>(function: impl Function<Input> + 'static) -> 
     Rc::new(move |request| {
         let function = function.clone();
         Box::pin(async move { Ok(function.call(request).await) })
+    })
+}
+
+/// A model: a closure that answers in the node's place.
+pub(crate) fn model(
+    answer: impl Fn(&[NamedTensor]) -> Result<Vec<NamedTensor>, ModelError> + 'static,
+    told: &'static str,
+) -> Peer {
+    let answer = Rc::new(answer);
+    Rc::new(move |request| {
+        let answer = answer.clone();
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            if head.method == Method::GET {
+                return Ok(StatusCode::OK.into_response());
+            }
+            let body = body_of(Response::new(body)).await.into_body();
+            let asked = Asked::read(&head.headers, body).map_err(ModelError::Refused);
+            let answered = asked.and_then(|asked| Ok(asked.answer(answer(&asked.inputs)?)));
+            Ok(match answered {
+                Ok((head_bytes, body)) => {
+                    let mut response = body.into_response();
+                    response.headers_mut().insert(TOLD, HeaderValue::from_static(told));
+                    response.headers_mut().insert(HEAD_BYTES, head_bytes.into());
+                    response
+                }
+                Err(error) => {
+                    let (status, text) = error.into_status()?;
+                    (status, Json(serde_json::json!({ "error": text }))).into_response()
+                }
+            })
+        })
     })
 }
 

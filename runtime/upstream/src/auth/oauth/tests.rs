@@ -92,8 +92,11 @@ fn upstream(style: Style) -> Upstream {
 
 async fn one(world: &World, upstream: &Upstream) -> Result<u16, Error> {
     let request = Request::post("http://api.upstream.internal/x").header(AUTHORIZATION, "the function's own");
-    let terms =
-        Terms { timeouts: Timeouts::default(), deadline: Some(Instant::now() + Duration::from_secs(20)) };
+    let terms = Terms {
+        timeouts: Timeouts::default(),
+        deadline: Some(Instant::now() + Duration::from_secs(20)),
+        is_probe: false,
+    };
     let answer = call(world, upstream, request.body(body("x")).unwrap(), terms).await?;
     Ok(answer.response.status().as_u16())
 }
@@ -203,7 +206,11 @@ async fn a_server_that_hangs_costs_a_call_its_time_and_no_more() {
     let upstream = upstream(Style::Basic);
     let request = Request::get("http://api.upstream.internal/x").body(body("")).unwrap();
     let start = Instant::now();
-    let terms = Terms { timeouts: Timeouts::default(), deadline: Some(start + Duration::from_secs(2)) };
+    let terms = Terms {
+        timeouts: Timeouts::default(),
+        deadline: Some(start + Duration::from_secs(2)),
+        is_probe: false,
+    };
     let result = call(&world, &upstream, request, terms).await;
     assert!(matches!(result, Err(Error::Deadline)), "{result:?}");
     assert!(start.elapsed() < Duration::from_millis(2010));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::http;
+use super::super::http;
 
 /// Letters and digits that must be right for the answer to count as right, in percent. The cover has words in a
 /// script that is drawn, not set; another processor's rounding may tip one of their letters.
