@@ -1,11 +1,12 @@
 //! The demos: what Rimward is for, end to end, on this machine and on real input.
 //!
 //! `cargo xtask demo` is [`camera`]: a node at the edge with a small model, a cloud with a large one, and a link between them
-//! that gets slow and is cut. [`read_text`] has photos read by a model server that is not ours, [`offline`] goes through an
-//! hour without a link. What they fetch is kept in the cache folder; bounds are in [`limits`].
+//! that gets slow and is cut. [`read_text`] has photos read by a model server that is not ours, [`voice_gate`] lets speech pass
+//! and nothing else, [`offline`] goes through an hour without a link. What they fetch is kept in the cache folder; bounds are in [`limits`].
 
 mod cache;
 pub(crate) mod camera;
+mod cloud;
 mod http;
 mod limits;
 mod model_server;
@@ -14,6 +15,7 @@ pub(crate) mod offline;
 mod packaged;
 pub(crate) mod process;
 pub(crate) mod read_text;
+pub(crate) mod voice_gate;
 
 use std::time::Instant;
 

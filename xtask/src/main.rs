@@ -38,6 +38,7 @@ Examples:
   cargo xtask demo              a small model at the edge, a large one in the cloud, a link that fails
   cargo xtask demo --cloud kserve   the same with a KServe model server as the cloud
   cargo xtask read-text         a photo, a sandboxed function, a model server
+  cargo xtask voice-gate        a microphone at the edge: only speech leaves it
   cargo xtask offline           an hour without a link, shortened: nothing lost, once each, in order
   cargo xtask bench --peers     compare the node with bare hyper and `wasmtime serve`
   cargo xtask fuzz component    look for bytes that break a reader, with cargo-fuzz and nightly
@@ -51,6 +52,7 @@ enum Chore {
     Test(tests::Arguments),
     Demo(demo::camera::Arguments),
     ReadText(demo::read_text::Arguments),
+    VoiceGate(demo::voice_gate::Arguments),
     Offline(demo::offline::Arguments),
     Bench(bench::Arguments),
     Fuzz(fuzz::Arguments),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Chore::Test(arguments) => tests::run(&arguments),
         Chore::Demo(arguments) => demo::camera::run(&arguments),
         Chore::ReadText(arguments) => demo::read_text::run(&arguments),
+        Chore::VoiceGate(arguments) => demo::voice_gate::run(&arguments),
         Chore::Offline(arguments) => demo::offline::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::bundle::{Bundle, Component, ComponentError};
 use crate::digest::Digest;
 use crate::image::{Descriptor, Image, Kind};
-use crate::oci::{COMPONENT_TYPE, FILE_TYPE, component_title};
+use crate::oci::{COMPONENT_TYPE, component_title, file_type};
 
 /// Why blobs do not make up the app that their manifest names.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ fn app(image: &Image, blobs: &BTreeMap<Digest, Bytes>) -> Result<Bundle, ImageEr
     });
     let components = components.collect::<Result<_, ImageError>>()?;
     let files = app.files().into_iter().map(|path| {
-        let layer = take(&mut layers, FILE_TYPE, path.as_str());
+        let layer = take(&mut layers, file_type(&app, path), path.as_str());
         Ok((path.clone(), blob(blobs, layer.ok_or_else(|| ImageError::File(path.clone()))?)?))
     });
     let files = files.collect::<Result<_, ImageError>>()?;

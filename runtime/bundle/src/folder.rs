@@ -12,7 +12,9 @@ use rimward_manifest::{App, AppPath, Function, Name, ReadError};
 
 use crate::bundle::{Bundle, Component, ComponentError};
 use crate::digest::Digest;
-use crate::limits::{COMPONENT_BYTES_MAX, FILE_BYTES_MAX, PRECOMPILED_BYTES_MAX, PRECOMPILED_MAX};
+use crate::limits::{
+    COMPONENT_BYTES_MAX, FILE_BYTES_MAX, MODEL_BYTES_MAX, PRECOMPILED_BYTES_MAX, PRECOMPILED_MAX,
+};
 use crate::precompiled::{FOLDER, Precompiled, engine_of};
 
 /// The declaration's file name.
@@ -98,7 +100,8 @@ pub(crate) fn read(folder: &Path) -> Result<Bundle, Error> {
     let components =
         app.functions.iter().map(|(name, function)| Ok((name.clone(), component(folder, name, function)?)));
     let components = components.collect::<Result<BTreeMap<_, _>, Error>>()?;
-    let files = app.files().into_iter().map(|path| Ok((path.clone(), inside(folder, path)?)));
+    let files =
+        app.files().into_iter().map(|path| Ok((path.clone(), inside(folder, path, file_max(&app, path))?)));
     let files = files.collect::<Result<BTreeMap<_, _>, Error>>()?;
     Ok(Bundle::new(app, components, files))
 }
@@ -150,12 +153,16 @@ fn file_names(folder: &Path) -> Result<Vec<String>, Error> {
     names.filter_map(Result::transpose).collect()
 }
 
+fn file_max(app: &App, path: &AppPath) -> u64 {
+    if app.is_model(path) { MODEL_BYTES_MAX } else { FILE_BYTES_MAX }
+}
+
 /// A file that travels with the app: also by way of links it is below the app's folder.
-fn inside(folder: &Path, path: &AppPath) -> Result<Bytes, Error> {
+fn inside(folder: &Path, path: &AppPath, bytes_max: u64) -> Result<Bytes, Error> {
     let path = path.under(folder);
     let real = |path: &Path| path.canonicalize().map_err(|source| Error::Read { path: path.into(), source });
     match real(&path)?.starts_with(real(folder)?) {
-        true => bounded(&path, FILE_BYTES_MAX),
+        true => bounded(&path, bytes_max),
         false => Err(Error::Outside { path }),
     }
 }

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::limits::{
-    COMPONENT_BYTES_MAX, CONFIG_BYTES_MAX, FILE_BYTES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, TOTAL_BYTES_MAX,
+    COMPONENT_BYTES_MAX, CONFIG_BYTES_MAX, FILE_BYTES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, MODEL_BYTES_MAX,
+    TOTAL_BYTES_MAX,
 };
-use crate::oci::{COMPONENT_TYPE, CONFIG_TYPE, FILE_TYPE, MANIFEST_TYPE, TITLE};
+use crate::oci::{COMPONENT_TYPE, CONFIG_TYPE, FILE_TYPE, MANIFEST_TYPE, MODEL_TYPE, TITLE};
 
 /// The media type of the config blob beside a bare component.
 pub const WASM_CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
@@ -151,6 +152,7 @@ impl Image {
         for layer in &self.layers {
             match (layer.media_type.as_str(), self.kind) {
                 (COMPONENT_TYPE, _) => bounded(layer, COMPONENT_BYTES_MAX)?,
+                (MODEL_TYPE, Kind::App) => bounded(layer, MODEL_BYTES_MAX)?,
                 (FILE_TYPE, Kind::App) => bounded(layer, FILE_BYTES_MAX)?,
                 (other, _) => return Err(ManifestError::Layer(other.into())),
             }

@@ -25,7 +25,7 @@ pub use folder::Error;
 pub use image::{Descriptor, Image, Kind, ManifestError, WASM_CONFIG_TYPE};
 pub use key::{Algorithm, KeyError, PrivateKey, PublicKey};
 pub use layout::{Layout, LayoutError};
-pub use oci::{COMPONENT_TYPE, CONFIG_TYPE, FILE_TYPE};
+pub use oci::{COMPONENT_TYPE, CONFIG_TYPE, FILE_TYPE, MODEL_TYPE};
 pub use precompiled::{Precompiled, precompiled_path};
 pub use signature::{Claim, Signature, SignatureError};
 pub use trust::{Refused, Trust, TrustedKey, Vouched};

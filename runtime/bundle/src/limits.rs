@@ -6,6 +6,8 @@ const MIB: u64 = 1024 * 1024;
 pub const COMPONENT_BYTES_MAX: u64 = 100 * MIB;
 /// Largest precompiled component, in bytes: machine code is three to four times the size of its component.
 pub const PRECOMPILED_BYTES_MAX: u64 = 4 * COMPONENT_BYTES_MAX;
+/// Largest model, in bytes. What runs on an edge node has a few MiB; those of speech or of sentences have a hundred.
+pub const MODEL_BYTES_MAX: u64 = 256 * MIB;
 /// Largest other file of an app, in bytes: certificates, a few KiB each.
 pub const FILE_BYTES_MAX: u64 = MIB;
 /// Precompiled forms of one component: a few versions on a few kinds of machine.
@@ -16,7 +18,7 @@ pub const PRECOMPILED_MAX: usize = 16;
 pub const MANIFEST_BYTES_MAX: u64 = 4 * MIB;
 /// Largest config blob, in bytes: a `rimward.toml` has 1 MiB at the most, and its JSON form says each key again.
 pub const CONFIG_BYTES_MAX: u64 = 4 * MIB;
-/// Layers of one image: a component for each function, and a few files.
+/// Layers of one image: a component for each function, models, and a few files.
 pub const LAYERS_MAX: usize = 1024;
 /// All blobs of one image together, in bytes: they are held in memory while it is installed.
 pub const TOTAL_BYTES_MAX: u64 = 512 * MIB;

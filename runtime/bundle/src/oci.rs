@@ -3,7 +3,8 @@
 //! The manifest is (OCI image specification 1.1, "Image Manifest"):
 //! - `artifactType` and the config's media type: [`CONFIG_TYPE`]; the config blob is the app's declaration;
 //! - one layer of type [`COMPONENT_TYPE`] per function, in the order of their names, titled `NAME.wasm`;
-//! - one layer of type [`FILE_TYPE`] per other file of the app, in the order of their paths, titled with the path.
+//! - one layer of type [`MODEL_TYPE`] or [`FILE_TYPE`] per model or other file of the app, in the order of their paths,
+//!   titled with the path.
 //!
 //! The config blob is the declaration's JSON form with two changes, so that a revision depends on what is deployed and
 //! not on where it was built: a function's `component` is the digest of its layer, and its `build` is left out. Keys
@@ -12,7 +13,7 @@
 //!
 //! Both are canonical JSON (RFC 8785): the same app gives the same bytes on every machine.
 
-use rimward_manifest::App;
+use rimward_manifest::{App, AppPath};
 use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
@@ -22,6 +23,8 @@ use crate::digest::Digest;
 pub const CONFIG_TYPE: &str = "application/vnd.rimward.app.v1+json";
 /// The media type of a component.
 pub const COMPONENT_TYPE: &str = "application/wasm";
+/// The media type of a model of an app.
+pub const MODEL_TYPE: &str = "application/vnd.rimward.app.model.v1";
 /// The media type of an app's other file.
 pub const FILE_TYPE: &str = "application/vnd.rimward.app.file.v1";
 
@@ -47,10 +50,9 @@ pub(crate) fn manifest(bundle: &Bundle) -> Vec<u8> {
     let components = bundle.components.iter().map(|(name, component)| {
         descriptor(COMPONENT_TYPE, component.digest, component.bytes.len(), Some(&component_title(name)))
     });
-    let files = bundle
-        .files
-        .iter()
-        .map(|(path, bytes)| descriptor(FILE_TYPE, Digest::of(bytes), bytes.len(), Some(path.as_str())));
+    let files = bundle.files.iter().map(|(path, bytes)| {
+        descriptor(file_type(&bundle.app, path), Digest::of(bytes), bytes.len(), Some(path.as_str()))
+    });
     canonical(&json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -58,6 +60,11 @@ pub(crate) fn manifest(bundle: &Bundle) -> Vec<u8> {
         "config": descriptor(CONFIG_TYPE, Digest::of(&config), config.len(), None),
         "layers": components.chain(files).collect::<Vec<_>>(),
     }))
+}
+
+/// The media type of a file of `app`.
+pub(crate) fn file_type(app: &App, path: &AppPath) -> &'static str {
+    if app.is_model(path) { MODEL_TYPE } else { FILE_TYPE }
 }
 
 /// The title of the layer that holds the component of the function `name`.

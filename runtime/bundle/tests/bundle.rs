@@ -6,7 +6,9 @@ use std::error::Error as _;
 use std::fs::{self, File};
 use std::path::Path;
 
-use rimward_bundle::limits::{COMPONENT_BYTES_MAX, FILE_BYTES_MAX, PRECOMPILED_BYTES_MAX, PRECOMPILED_MAX};
+use rimward_bundle::limits::{
+    COMPONENT_BYTES_MAX, FILE_BYTES_MAX, MODEL_BYTES_MAX, PRECOMPILED_BYTES_MAX, PRECOMPILED_MAX,
+};
 use rimward_bundle::{Bundle, Component, ComponentError, Digest, Error, precompiled_path};
 use rimward_manifest::{App, Name};
 use tempfile::TempDir;
@@ -139,6 +141,16 @@ fn a_file_of_the_app_has_at_most_a_mebibyte() {
     assert!(Bundle::from_directory(folder.path()).is_ok());
     resize(&folder, "certs/ca.pem", FILE_BYTES_MAX + 1);
     assert!(matches!(refused(&folder), Error::TooLarge { bytes_max: FILE_BYTES_MAX, .. }));
+}
+
+#[test]
+fn a_model_has_at_most_256_mebibytes() {
+    let folder = folder(&format!("{MANIFEST}[model.m]\nlocal = {{ file = 'm.onnx' }}\n"));
+    write(&folder, "m.onnx", b"");
+    resize(&folder, "m.onnx", MODEL_BYTES_MAX);
+    assert_eq!(bundle(&folder).files[&"m.onnx".parse().unwrap()].len() as u64, MODEL_BYTES_MAX);
+    resize(&folder, "m.onnx", MODEL_BYTES_MAX + 1);
+    assert!(matches!(refused(&folder), Error::TooLarge { bytes_max: MODEL_BYTES_MAX, .. }));
 }
 
 /// Writes machine code for a component of the folder.

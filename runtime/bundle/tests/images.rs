@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use rimward_bundle::limits::{
     COMPONENT_BYTES_MAX, CONFIG_BYTES_MAX, FILE_BYTES_MAX, INDEX_BYTES_MAX, LAYERS_MAX, LAYOUT_FILES_MAX,
-    MANIFEST_BYTES_MAX, TOTAL_BYTES_MAX,
+    MANIFEST_BYTES_MAX, MODEL_BYTES_MAX, TOTAL_BYTES_MAX,
 };
 use rimward_bundle::{
     Bundle, COMPONENT_TYPE, CONFIG_TYPE, Component, Digest, FILE_TYPE, Image, ImageError, Kind, Layout,
@@ -49,6 +49,8 @@ timeout = { total = "3s" }
 retry = { attempts = 2, backoff = "10ms..1s", on = ["5xx"] }
 [store.counts]
 kind = "memory"
+[model.classifier]
+local = { file = "models/small.onnx" }
 "#;
 
 fn component(tail: &[u8]) -> Vec<u8> {
@@ -192,6 +194,11 @@ fn layers_of_two_revisions_do_not_mix() {
     assert!(matches!(&twice, ImageError::Stray(title) if title == "a.wasm"), "{twice}");
     let without = refused(&|parts| drop(parts.manifest["layers"].as_array_mut().unwrap().remove(2)));
     assert!(matches!(&without, ImageError::File(path) if path.as_str() == "certs/ca.pem"), "{without}");
+    let disguised = refused(&|parts| parts.manifest["layers"][3]["mediaType"] = FILE_TYPE.into());
+    assert!(
+        matches!(&disguised, ImageError::File(path) if path.as_str() == "models/small.onnx"),
+        "{disguised}"
+    );
     let stray = refused(&|parts| {
         let layer = parts.add(FILE_TYPE, b"more");
         parts.manifest["layers"].as_array_mut().unwrap().push(layer);
@@ -261,6 +268,7 @@ fn an_image_may_fill_its_bounds_and_no_more() {
         ("/config/size", CONFIG_BYTES_MAX),
         ("/layers/0/size", COMPONENT_BYTES_MAX),
         ("/layers/2/size", FILE_BYTES_MAX),
+        ("/layers/3/size", MODEL_BYTES_MAX),
     ] {
         assert!(size(at, bytes_max).is_ok(), "{at}");
         assert!(matches!(size(at, bytes_max + 1), Err(ManifestError::BlobTooLarge { .. })), "{at}");
@@ -293,7 +301,7 @@ fn a_blob_that_two_layers_share_is_fetched_once() {
     let files = app.files().into_iter().map(|path| (path.clone(), Bytes::from("pem"))).collect();
     let bundle = Bundle::new(app, components.into(), files);
     let image = Image::parse(&bundle.oci_manifest()).unwrap();
-    assert_eq!((image.layers.len(), image.blobs().len()), (3, 3));
+    assert_eq!((image.layers.len(), image.blobs().len()), (4, 3));
     Parts::of(&bundle).bundle().unwrap();
 }
 

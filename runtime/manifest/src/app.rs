@@ -216,6 +216,11 @@ impl App {
         let models = self.models.values().filter_map(|model| Some(&model.local.as_ref()?.file));
         self.upstreams.values().flat_map(Upstream::app_files).chain(models).collect()
     }
+
+    /// Whether a file that belongs to the app is a model, which is larger than other files.
+    pub fn is_model(&self, path: &AppPath) -> bool {
+        self.models.values().any(|model| model.local.as_ref().is_some_and(|local| local.file == *path))
+    }
 }
 
 impl Function {

@@ -6,8 +6,13 @@
 use crate::support::nobody;
 use bytes::Bytes;
 use http::Response;
+use rimward_inference::local::Engine;
+use rimward_inference::{Datatype, Tensor};
 use rimward_tests::{Answer, App, Behaviour, TestNode, always, declared, fake, node, replies};
 use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// An app whose function forwards requests to the model that they name, and which has the models of `tables`.
 pub(crate) fn app(tables: &str, models: &str, upstream: Option<&str>) -> App {
@@ -293,4 +298,35 @@ async fn tensors_of_wasi_nn_take_the_memory_that_calls_may_and_no_more() {
     node.get("/mean?16384").await.is(200);
     node.get("/mean?16385").await.is(500);
     node.get("/mean?16384").await.is(200);
+}
+
+/// What a model of an example answers to one row of numbers.
+async fn of_example(file: &str, input: &str, row: &[f32]) -> Vec<f32> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(file);
+    let model =
+        Engine::start(1).expect("threads").load(Bytes::from(std::fs::read(file).expect("it is there"))).await;
+    let bytes: Vec<u8> = row.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let row = Tensor::new(input, Datatype::Fp32, vec![1, row.len() as u64], bytes.into()).expect("a tensor");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let answer = model.expect("it is a model").infer(vec![row], &[], deadline).await.expect("it answers");
+    let (numbers, _) = answer.outputs[0].bytes().as_chunks();
+    numbers.iter().copied().map(f32::from_le_bytes).collect()
+}
+
+/// The models that the examples come with say what they should: a stroke is a 1, a spike is unusual.
+#[tokio::test]
+async fn the_models_of_the_examples_are_right() {
+    let stroke: Vec<f32> = (0..64).map(|cell| if matches!(cell % 8, 3 | 4) { 0.9 } else { 0.0 }).collect();
+    for file in ["camera/models/small.onnx", "camera/cloud/large.onnx"] {
+        let digits = of_example(file, "pixels", &stroke).await;
+        assert!(digits.len() == 10 && digits[1] > 0.5, "{file}: {digits:?}");
+    }
+    let usual: Vec<f32> = (0..26).map(|week| (week as f32 / 52.0 * std::f32::consts::TAU).sin()).collect();
+    let mean = usual.iter().sum::<f32>() / 26.0;
+    let usual: Vec<f32> = usual.iter().map(|number| number - mean).collect();
+    let mut spike = usual.clone();
+    spike[13] += 2.0;
+    let file = "sensor-anomaly/models/usual.onnx";
+    let (usual, spike) = (of_example(file, "window", &usual).await, of_example(file, "window", &spike).await);
+    assert!(usual[0] < 0.08 && spike[0] > 0.08, "{usual:?} {spike:?}");
 }

@@ -5,9 +5,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::cache::Cache;
@@ -59,8 +59,17 @@ pub(super) fn start(cache: &Cache, folder: &Path) -> Result<(Process, u16)> {
     Ok((process, port))
 }
 
+/// Has the node of a folder deliver now what waits in an outbox.
+pub(super) fn drain(folder: &Path, outbox: &str) -> Result<()> {
+    let mut drain = rimward();
+    drain.args(["outbox", "drain", outbox, "--config", FILE]).current_dir(folder).stdout(Stdio::null());
+    let drained = drain.status().context("cannot run `rimward outbox drain`")?;
+    ensure!(drained.success(), "`rimward outbox drain` failed");
+    Ok(())
+}
+
 /// The `rimward` of this checkout.
-pub(super) fn rimward() -> Command {
+fn rimward() -> Command {
     Command::new(target().join("debug/rimward"))
 }
 

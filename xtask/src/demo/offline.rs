@@ -5,12 +5,9 @@
 //! killed with SIGKILL while a reading is on its way, and answers that get lost once the cloud is back. It fails where a
 //! reading is missing, counted twice, or out of order.
 
-mod cloud;
-
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,11 +15,11 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
+use super::cloud::{Cloud, Got, Memory, look};
 use super::limits::{DELIVERY_MAX, POLL};
 use super::node::{self, Site};
 use super::{http, step};
 use crate::steps::seconds;
-use cloud::{Cloud, Got, Memory, look};
 
 /// An hour without a link, shortened to seconds: a sensor gateway goes on collecting and delivers all of it later.
 ///
@@ -107,18 +104,9 @@ fn deliver(folder: &Path, far: u16, memory: &Memory, each: u64) -> Result<(Got, 
     let cloud = Cloud::start(far, memory)?;
     let started = Instant::now();
     // Or the node finds out by itself, within a minute.
-    let outbox = format!("default/offline-first/{UPSTREAM}");
-    let mut drain = node::rimward();
-    drain
-        .args(["outbox", "drain", &outbox, "--config", node::FILE])
-        .current_dir(folder)
-        .stdout(Stdio::null());
-    ensure!(
-        drain.status().context("cannot run `rimward outbox drain`")?.success(),
-        "`rimward outbox drain` failed"
-    );
+    node::drain(folder, &format!("default/offline-first/{UPSTREAM}"))?;
     let all = usize::try_from(each)? * SENSORS.len();
-    while look(memory).readings.len() < all && started.elapsed() < DELIVERY_MAX {
+    while look(memory).bodies.len() < all && started.elapsed() < DELIVERY_MAX {
         thread::sleep(POLL);
     }
     let took = started.elapsed();
@@ -129,7 +117,7 @@ fn deliver(folder: &Path, far: u16, memory: &Memory, each: u64) -> Result<(Got, 
 /// Says what arrived, and fails where that is not everything, once, in order.
 fn report(got: &Got, each: u64, took: Duration) -> Result<()> {
     let readings: Vec<Reading> =
-        got.readings.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+        got.bodies.iter().map(|body| serde_json::from_slice(body)).collect::<Result<_, _>>()?;
     println!();
     println!("{} readings delivered in {}", readings.len(), seconds(took));
     println!(

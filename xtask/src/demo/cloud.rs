@@ -1,6 +1,6 @@
-//! The far side of the offline demo: a small server on loopback that takes readings, remembers them in the order in which
-//! they came, and can be switched off and on. It honours `idempotency-key`, as a service must that is called at least
-//! once: a reading that comes again is answered and not counted again. Some answers get lost on the way, so that some do.
+//! The far side of the demos of deferred calls: a small server on loopback that takes what comes, remembers it in that order,
+//! and can be switched off and on. It honours `idempotency-key`, as a service must that is called at least once: what comes
+//! again is answered and not counted again. Some answers get lost on the way, so that some does.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -11,16 +11,16 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::limits::{CLOUD_HEAD_BYTES_MAX, POLL};
+use super::limits::{CLOUD_HEAD_BYTES_MAX, POLL};
 
-/// The answer to every so many new readings gets lost.
+/// The answer to every so many new bodies gets lost.
 const LOST_EVERY: usize = 40;
 
 /// What arrived.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Got {
-    /// Readings, each once, in the order in which they came.
-    pub(super) readings: Vec<String>,
+    /// Bodies, each once, in the order in which they came.
+    pub(super) bodies: Vec<Vec<u8>>,
     /// Requests, repeated ones too.
     pub(super) requests: usize,
     /// Answers that were lost.
@@ -97,20 +97,20 @@ fn serve(stream: TcpStream, memory: &Memory, end: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Remembers a reading, and says whether its answer gets lost.
-fn take(got: &mut Got, key: String, body: String) -> bool {
+/// Remembers a body, and says whether its answer gets lost.
+fn take(got: &mut Got, key: String, body: Vec<u8>) -> bool {
     got.requests += 1;
     if !got.keys.insert(key) {
         return false;
     }
-    got.readings.push(body);
-    let is_lost = got.readings.len().is_multiple_of(LOST_EVERY);
+    got.bodies.push(body);
+    let is_lost = got.bodies.len().is_multiple_of(LOST_EVERY);
     got.lost += usize::from(is_lost);
     is_lost
 }
 
 /// One request: its idempotency key, and its body.
-fn read(reader: &mut impl BufRead) -> Result<(String, String)> {
+fn read(reader: &mut impl BufRead) -> Result<(String, Vec<u8>)> {
     let (mut head, mut line) = (Vec::new(), Vec::new());
     loop {
         line.clear();
@@ -129,8 +129,8 @@ fn read(reader: &mut impl BufRead) -> Result<(String, String)> {
     };
     let length: u64 = field("content-length").context("a request without a length")?.parse()?;
     let key = field("idempotency-key").context("a request without a key")?;
-    let mut body = String::new();
-    reader.take(length).read_to_string(&mut body)?;
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body)?;
     ensure!(body.len() as u64 == length, "the body ended early");
     Ok((key, body))
 }
@@ -143,7 +143,7 @@ mod tests {
     fn a_request_is_read_to_its_end() {
         let mut bytes: &[u8] =
             b"POST /readings HTTP/1.1\r\nIdempotency-Key: roof-7\r\ncontent-length: 2\r\n\r\nokPOST";
-        assert_eq!(read(&mut bytes).unwrap(), ("roof-7".to_owned(), "ok".to_owned()));
+        assert_eq!(read(&mut bytes).unwrap(), ("roof-7".to_owned(), b"ok".to_vec()));
         assert_eq!(bytes, b"POST");
         assert!(
             read(&mut &b"POST / HTTP/1.1\r\nidempotency-key: a\r\ncontent-length: 9\r\n\r\nshort"[..])
@@ -153,11 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_that_comes_again_is_counted_once() {
+    fn what_comes_again_is_counted_once() {
         let mut got = Got::default();
         for key in ["a", "b", "a"] {
-            take(&mut got, key.to_owned(), key.to_owned());
+            take(&mut got, key.to_owned(), key.into());
         }
-        assert_eq!((got.readings.as_slice(), got.requests), (&["a".to_owned(), "b".to_owned()][..], 3));
+        assert_eq!((got.bodies.as_slice(), got.requests), (&[b"a".to_vec(), b"b".to_vec()][..], 3));
     }
 }
