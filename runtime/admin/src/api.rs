@@ -2,6 +2,7 @@
 //! [`Problem`]. The OpenAPI document is made from these very handlers.
 
 mod faults;
+mod models;
 mod outboxes;
 mod upstreams;
 
@@ -59,6 +60,9 @@ fn described() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(upstreams::upstreams))
         .routes(routes!(upstreams::upstream))
         .routes(routes!(upstreams::force))
+        .routes(routes!(models::models))
+        .routes(routes!(models::model))
+        .routes(routes!(models::compare))
         .routes(routes!(faults::faults, faults::set))
         .routes(routes!(outboxes::outboxes))
         .routes(routes!(outboxes::calls))

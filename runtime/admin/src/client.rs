@@ -1,9 +1,9 @@
 //! The other end of the socket, for programs on the same machine. One connection for each call: calls are rare.
 
-use crate::limits::{DRAIN_MAX, RELOAD_TIME, REPLY_BYTES, REPLY_TIME};
+use crate::limits::{COMPARE_TIME, DRAIN_MAX, RELOAD_TIME, REPLY_BYTES, REPLY_TIME};
 use crate::resource::{
-    DeferredCall, DeferredCalls, Done, Drain, Faults, ForcedBreaker, Functions, NewFaults, Outboxes, Problem,
-    Reload, Restart, Status, Upstream, Upstreams,
+    Comparison, DeferredCall, DeferredCalls, Done, Drain, Faults, ForcedBreaker, Functions, Models,
+    NewFaults, Outboxes, Problem, Reload, Restart, Status, Upstream, Upstreams,
 };
 use bytes::Bytes;
 use http::{Method, Request};
@@ -118,6 +118,16 @@ impl Client {
     pub async fn force(&self, id: &str, forced: Option<ForcedBreaker>) -> Result<Upstream, ClientError> {
         let body = serde_json::json!({ "forced": forced }).to_string();
         self.call_with(Method::PUT, &format!("/v1/upstreams/{id}/breaker"), body, REPLY_TIME).await
+    }
+
+    /// The models of the apps that serve.
+    pub async fn models(&self) -> Result<Models, ClientError> {
+        self.call(Method::GET, "/v1/models", REPLY_TIME).await
+    }
+
+    /// Has each side of the model `id` (tenant, app and name) answer so many calls.
+    pub async fn compare(&self, id: &str, calls: u32) -> Result<Comparison, ClientError> {
+        self.call(Method::POST, &format!("/v1/models/{id}/compare?calls={calls}"), COMPARE_TIME).await
     }
 
     /// The outboxes of the node.

@@ -17,9 +17,9 @@ pub use client::{Client, ClientError};
 pub use control::{Ask, Control, control};
 pub use identity::Identity;
 pub use resource::{
-    Addresses, App, Breaker, BreakerChange, BreakerState, CallState, DeferredCall, DeferredCalls, Done,
-    Drain, DrainState, Endpoint, FaultRule, Faults, ForcedBreaker, Function, Functions, LastReload, Latency,
-    NewFaults, NodeState, Outbox, Outboxes, Problem, Reload, Restart, Status, Upstream, UpstreamCache,
-    Upstreams,
+    Addresses, App, Breaker, BreakerChange, BreakerState, CallState, Comparison, Decision, DeferredCall,
+    DeferredCalls, Done, Drain, DrainState, Endpoint, FaultRule, Faults, ForcedBreaker, Function, Functions,
+    LastReload, Latency, LocalModel, Measured, Model, Models, NewFaults, NodeState, Outbox, Outboxes,
+    Problem, Reload, RemoteModel, Restart, Status, Upstream, UpstreamCache, Upstreams,
 };
 pub use server::{ServeError, Server, serve};

@@ -26,6 +26,12 @@ pub const REPLY_BYTES: usize = 16 << 20;
 /// How long a client waits for a reply.
 pub const REPLY_TIME: Duration = Duration::from_secs(30);
 
+/// How long a client waits for the comparison of a model's sides: as long as both are measured, and a little more.
+pub const COMPARE_TIME: Duration = Duration::from_secs(150);
+
+/// Calls of each side of a model that are compared, at most.
+pub const COMPARED_CALLS_MAX: u32 = 1000;
+
 /// The longest drain that may be asked for, and what is taken where nothing was said.
 pub const DRAIN_MAX: Duration = Duration::from_secs(300);
 /// See [`DRAIN_MAX`].

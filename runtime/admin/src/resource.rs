@@ -1,10 +1,12 @@
 //! The resources of the admin API, as they are written in JSON. Fields are added, never renamed or removed, within `/v1`.
 
 mod fault;
+mod model;
 mod outbox;
 mod upstream;
 
 pub use fault::{FaultRule, Faults, NewFaults};
+pub use model::{Comparison, Decision, LocalModel, Measured, Model, Models, RemoteModel};
 pub use outbox::{CallState, DeferredCall, DeferredCalls, Done, Outbox, Outboxes};
 pub use upstream::{
     Breaker, BreakerChange, BreakerState, Endpoint, ForcedBreaker, Latency, Upstream, UpstreamCache,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use rimward_admin::limits::COMPARED_CALLS_MAX;
 use rimward_admin::{Client, ClientError, DrainState, NodeState, ServeError, control, openapi, serve};
 use rimward_node::{Node, Options, Profile, Silent, StateChoice};
 use std::os::unix::fs::PermissionsExt;
@@ -57,6 +58,24 @@ async fn a_node_tells_its_status_and_drains_over_its_socket() {
         drop(server);
         let gone = client.status().await.unwrap_err().to_string();
         assert!(gone.contains("is it running?"), "{gone}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_compared_by_name_and_with_as_many_calls_as_may_be() {
+    with_node(async |node, folder| {
+        let socket = folder.join("admin.sock");
+        let _server = serve(node.clone(), &socket, control().0).unwrap();
+        let client = Client::new(&socket);
+        assert_eq!(client.models().await.unwrap().models, []);
+        let refused = async |calls| match client.compare("default/app/model", calls).await {
+            Err(ClientError::Refused(problem)) => problem.code,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(0).await, "rimward.admin.bad-query");
+        assert_eq!(refused(COMPARED_CALLS_MAX + 1).await, "rimward.admin.bad-query");
+        assert_eq!(refused(COMPARED_CALLS_MAX).await, "rimward.admin.no-such-model");
     })
     .await;
 }

@@ -23,7 +23,7 @@ use rimward_inference::oip::InferRequest;
 use rimward_inference::oip::grpc::{CONTENT_TYPE as GRPC, Status};
 use rimward_inference::oip::http::HEADER_LENGTH;
 use rimward_inference::remote::Server;
-use rimward_inference::{Answer, Error, Kind, Model};
+use rimward_inference::{Answer, Comparison, Error, Kind, Model};
 use rimward_upstream::{Client, Upstream, grpc_timeout};
 use std::convert::Infallible;
 use std::fmt;
@@ -231,6 +231,15 @@ impl Caller<'_> {
         let answered = grant.model.infer(request, server, self.deadline).await;
         told(traced, bytes, Some(&answered));
         answered
+    }
+
+    /// How long each side of a model takes for calls of zeros.
+    ///
+    /// # Errors
+    /// What the model takes is not known.
+    pub async fn compare(&self, grant: &ModelGrant, calls: u32) -> Result<Comparison, Error> {
+        let way = self.way(grant);
+        grant.model.compare(way.as_ref().map(|way| way as &dyn Server), calls).await
     }
 
     fn way<'a>(&'a self, grant: &'a ModelGrant) -> Option<Way<'a>> {

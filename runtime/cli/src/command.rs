@@ -13,6 +13,7 @@ mod dev;
 mod doctor;
 mod fault;
 mod invoke;
+mod models;
 #[cfg(feature = "compile")]
 mod new;
 mod outbox;
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Serve(serve::Arguments),
     Status(status::Arguments),
     Upstreams(upstreams::Arguments),
+    Models(models::Arguments),
     Outbox(outbox::Arguments),
     Fault(fault::Arguments),
     Reload(reload::Arguments),
@@ -82,6 +84,7 @@ impl Command {
             Self::Serve(arguments) => serve::run(arguments, format),
             Self::Status(arguments) => status::run(&arguments, format),
             Self::Upstreams(arguments) => upstreams::run(&arguments, format),
+            Self::Models(arguments) => models::run(&arguments, format),
             Self::Outbox(arguments) => outbox::run(&arguments, format),
             Self::Fault(arguments) => fault::run(&arguments, format),
             Self::Reload(arguments) => reload::run(&arguments, format),

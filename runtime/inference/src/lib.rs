@@ -21,7 +21,7 @@ pub mod place;
 
 pub use datatype::Datatype;
 pub use error::{Error, Kind};
-pub use model::{Answer, Confidence, Mode, Model};
+pub use model::{Answer, Comparison, Confidence, Measured, Mode, Model};
 pub use signature::{Port, Shape, Signature};
 pub use tally::Tally;
 pub use tensor::Tensor;

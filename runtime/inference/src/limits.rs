@@ -59,6 +59,8 @@ pub const TIMELY_RUN_MAX: usize = 7;
 pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// What a call has to spare to count for that, as a share of the time that it had.
 pub const TIMELY_SHARE: f64 = 0.8;
+/// How long one side of a model is measured at most, however many calls were asked for.
+pub const MEASURE_TIME: Duration = Duration::from_secs(60);
 /// How often the remote side is tried while it is not chosen: [`TIMELY_RUN_MAX`] of them fit into the two seconds within
 /// which a link that is back is to be used.
 pub const PROBE_EVERY: Duration = Duration::from_millis(250);

@@ -3,6 +3,8 @@
 //! [`Model::infer`] is called for each call of a function. What it does stands in [`place`](crate::place); here it is done.
 //! Dropping the future gives up the remote call; a local one goes on to its end and its answer is dropped.
 
+mod measure;
+
 use crate::confidence::Rule;
 use crate::limits::CALL_TIME;
 #[cfg(feature = "local")]
@@ -17,6 +19,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+
+pub use measure::{Comparison, Measured};
 
 /// What both sides of a model are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +103,20 @@ impl Model {
     /// How long a side took lately, in that share of its calls; `None` where too little is known.
     pub fn latency(&self, side: Side, share: f64, now: Instant) -> Option<Duration> {
         self.judge().latency(side, share, now)
+    }
+
+    /// The side that is asked first as things are.
+    pub fn chosen(&self) -> Side {
+        self.judge().chosen()
+    }
+
+    /// What the node's own model takes and gives, if there is one.
+    #[must_use]
+    pub fn local_signature(&self) -> Option<&Signature> {
+        #[cfg(feature = "local")]
+        return self.local.as_ref().map(LocalModel::signature);
+        #[cfg(not(feature = "local"))]
+        None
     }
 
     async fn ask(

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 mod commands;
+mod compare;
 mod confine;
 mod dev;
 mod errors;
