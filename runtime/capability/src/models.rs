@@ -19,6 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, request};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use rimward_inference::endpoint::{self, Asked, Reply, grpc};
+use rimward_inference::limits::CALL_TIME;
 use rimward_inference::oip::InferRequest;
 use rimward_inference::oip::grpc::{CONTENT_TYPE as GRPC, Status};
 use rimward_inference::oip::http::HEADER_LENGTH;
@@ -231,6 +232,18 @@ impl Caller<'_> {
         let answered = grant.model.infer(request, server, self.deadline).await;
         told(traced, bytes, Some(&answered));
         answered
+    }
+
+    /// In what the two sides of a model differ, as far as their own words go.
+    ///
+    /// # Errors
+    /// The server did not say.
+    pub async fn differences(&self, grant: &ModelGrant) -> Result<Vec<String>, Error> {
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + CALL_TIME);
+        match self.way(grant) {
+            Some(way) => grant.model.differences(&way, deadline).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// How long each side of a model takes for calls of zeros.

@@ -187,6 +187,17 @@ impl Model {
         }
     }
 
+    /// In what the server's model takes or gives something else than the node's. What the server says is kept, and its
+    /// answers are held to it.
+    ///
+    /// # Errors
+    /// The server did not say.
+    pub async fn differences(&self, server: &dyn Server, deadline: Instant) -> Result<Vec<String>, Error> {
+        let Some(remote) = &self.remote else { return Ok(Vec::new()) };
+        let theirs = remote.signature(server, deadline).await?;
+        Ok(self.local_signature().map(|ours| ours.differences(&theirs)).unwrap_or_default())
+    }
+
     /// Whether it would answer.
     pub async fn is_ready(&self, server: Option<&dyn Server>, deadline: Instant) -> bool {
         match (&self.remote, server) {

@@ -1,6 +1,7 @@
 //! What a model takes and what it gives, and whether tensors are that.
 
 use crate::{Datatype, Error, Tensor};
+use std::fmt;
 
 /// The size of each dimension; `None` where any will do.
 pub type Shape = Vec<Option<u64>>;
@@ -34,6 +35,14 @@ impl Signature {
         check("input", &self.inputs, inputs, true)
     }
 
+    /// In what `other`, which is to be a model for the same task, takes or gives something else. What it says nothing of is
+    /// no difference.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let inputs = differences("input", &self.inputs, &other.inputs);
+        inputs.into_iter().chain(differences("output", &self.outputs, &other.outputs)).collect()
+    }
+
     /// Whether `outputs` are what the model gives: some of what it has, or all of it.
     ///
     /// # Errors
@@ -41,6 +50,23 @@ impl Signature {
     pub fn check_outputs(&self, outputs: &[Tensor]) -> Result<(), Error> {
         check("output", &self.outputs, outputs, false).map_err(Error::of_server)
     }
+}
+
+fn differences(what: &str, ours: &[Port], theirs: &[Port]) -> Vec<String> {
+    if ours.is_empty() || theirs.is_empty() {
+        return Vec::new();
+    }
+    let differs = |port: &Port| {
+        let name = &port.name;
+        let Some(other) = theirs.iter().find(|other| other.name == *name) else {
+            return Some(format!("the {what} `{name}` is here only"));
+        };
+        (!port.is_alike(other)).then(|| format!("the {what} `{name}` is {port} here and {other} there"))
+    };
+    let is_theirs_only = |other: &&Port| !ours.iter().any(|port| port.name == other.name);
+    let theirs_only = theirs.iter().filter(is_theirs_only);
+    let theirs_only = theirs_only.map(|other| format!("the {what} `{}` is there only", other.name));
+    ours.iter().filter_map(differs).chain(theirs_only).collect()
 }
 
 fn check(what: &str, ports: &[Port], tensors: &[Tensor], needs_all: bool) -> Result<(), Error> {
@@ -69,7 +95,27 @@ fn check(what: &str, ports: &[Port], tensors: &[Tensor], needs_all: bool) -> Res
     }
 }
 
+/// Its type and shape.
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(shape) = &self.shape else { return write!(f, "{}", self.datatype) };
+        let sizes = shape.iter().map(|size| size.map_or("any".to_owned(), |size| size.to_string()));
+        write!(f, "{} [{}]", self.datatype, sizes.collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl Port {
+    /// Whether a tensor may be both.
+    fn is_alike(&self, other: &Self) -> bool {
+        let fits =
+            |(one, other): (&Option<u64>, &Option<u64>)| one.is_none() || other.is_none() || one == other;
+        let has_room = match (&self.shape, &other.shape) {
+            (Some(one), Some(other)) => one.len() == other.len() && one.iter().zip(other).all(fits),
+            _ => true,
+        };
+        self.datatype == other.datatype && has_room
+    }
+
     fn check(&self, tensor: &Tensor) -> Result<(), Error> {
         if self.datatype != tensor.datatype() {
             return Err(Error::invalid(format!(
@@ -144,5 +190,32 @@ mod tests {
         model.check_outputs(&[tensor("y", Datatype::Fp32, &[2])]).unwrap();
         let error = model.check_outputs(&[tensor("y", Datatype::Fp32, &[3])]).unwrap_err();
         assert_eq!(error.kind(), Kind::Protocol);
+    }
+
+    #[test]
+    fn two_models_are_alike_where_a_tensor_may_be_of_both() {
+        let model = |inputs: &[(&str, Option<&[Option<u64>]>)]| Signature {
+            inputs: inputs.iter().map(|(name, shape)| port(name, *shape)).collect(),
+            outputs: Vec::new(),
+        };
+        let ours = model(&[("x", Some(&[None, Some(3)]))]);
+        let check =
+            |theirs: &Signature, differences: &[&str]| assert_eq!(ours.differences(theirs), differences);
+        check(&ours, &[]);
+        check(&model(&[("x", Some(&[Some(1), None]))]), &[]);
+        check(&model(&[("x", None)]), &[]);
+        check(&Signature::default(), &[]);
+        check(
+            &model(&[("x", Some(&[None, Some(4)]))]),
+            &["the input `x` is FP32 [any, 3] here and FP32 [any, 4] there"],
+        );
+        check(
+            &model(&[("x", Some(&[Some(3)]))]),
+            &["the input `x` is FP32 [any, 3] here and FP32 [3] there"],
+        );
+        check(&model(&[("y", None)]), &["the input `x` is here only", "the input `y` is there only"]);
+        let mut wide = ours.clone();
+        wide.inputs[0].datatype = Datatype::Fp64;
+        check(&wide, &["the input `x` is FP32 [any, 3] here and FP64 [any, 3] there"]);
     }
 }

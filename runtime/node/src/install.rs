@@ -431,6 +431,9 @@ pub(crate) fn swap(
     for ((tenant, _), placed) in apps.iter() {
         placed.unwatched.watch(node, tenant);
     }
+    if let Some((key, placed)) = new.and_then(|new| apps.get_key_value(new)) {
+        models::ask_servers(node, key, placed);
+    }
     Ok(())
 }
 

@@ -1,20 +1,21 @@
 //! `rimward models`: what a node tells of its models, and how their two sides compare.
 
-use crate::harness::{Folder, Running, guest};
+use crate::harness::{Folder, PATIENCE, Running, guest};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-fn classifier() -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/files/classifier.onnx")).unwrap()
+fn file(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/files").join(name)).unwrap()
 }
 
 /// A node that has a model for others and nothing else, and where it is asked.
-fn cloud(folder: &Folder) -> (Running, String) {
+fn cloud(folder: &Folder, model: &str) -> (Running, String) {
     folder.write(
         "cloud/rimward.toml",
         "[app]\nname = 'far'\n[model.classifier]\nlocal = { file = 'large.onnx' }\n",
     );
-    folder.write("cloud/large.onnx", classifier());
+    folder.write("cloud/large.onnx", file(model));
     let node = "[node]\nstate = 'cloud-state'\ncache = 'cloud-cache'\nlisten = ['127.0.0.1:0']\n[ops]\nlisten = 'off'\n\
                 [trigger.inference]\nlisten = ['127.0.0.1:0']\n[[app]]\npath = 'cloud'\n";
     folder.write("cloud.toml", node);
@@ -30,7 +31,10 @@ fn edge(cloud: &str, mode: &str) -> (Folder, Running) {
          [model.classifier]\ndeadline = '2s'\n{mode}\nlocal = {{ file = 'small.onnx' }}\n\
          remote = {{ upstream = 'cloud', binary = true }}\n[upstream.cloud]\nurl = 'http://{cloud}'\n"
     );
-    folder.write("rimward.toml", app).write("model.wasm", guest("model")).write("small.onnx", classifier());
+    folder
+        .write("rimward.toml", app)
+        .write("model.wasm", guest("model"))
+        .write("small.onnx", file("classifier.onnx"));
     let mut dev = folder.start(&["dev", "--listen", "127.0.0.1:0", "--json"]);
     dev.event("serving");
     (folder, dev)
@@ -43,7 +47,7 @@ fn bench(folder: &Folder) -> Value {
 #[test]
 fn both_sides_of_a_model_are_compared_and_what_would_be_done_is_told() {
     let far = Folder::new();
-    let (cloud, address) = cloud(&far);
+    let (cloud, address) = cloud(&far, "classifier.onnx");
     let (folder, dev) = edge(&address, "");
     let listed = folder.run(&["models", "--json"]).succeeds().json();
     let model = &listed["models"][0];
@@ -98,4 +102,36 @@ fn a_cloud_that_is_not_there_is_told_with_what_the_node_would_do() {
     let text = folder.run(&["models", "bench", "classifier"]).succeeds().stdout;
     assert!(text.contains("none answered") && text.contains("has the node answer alone"), "{text}");
     assert_eq!(dev.stop(), Some(0));
+}
+
+#[test]
+fn an_operator_hears_of_two_sides_that_are_not_alike_when_the_app_is_loaded() {
+    let far = Folder::new();
+    let (cloud, address) = cloud(&far, "greedy.onnx");
+    let folder = Folder::new();
+    let app = format!(
+        "[app]\nname = 'edge'\n[model.classifier]\nlocal = {{ file = 'small.onnx' }}\n\
+         remote = {{ upstream = 'cloud', binary = true }}\n[upstream.cloud]\nurl = 'http://{address}'\n"
+    );
+    folder.write("app/rimward.toml", app).write("app/small.onnx", file("classifier.onnx"));
+    let node = format!(
+        "[node]\nstate = 'state'\ncache = 'cache'\nlisten = ['127.0.0.1:0']\n[ops]\nlisten = 'off'\n\
+         [[app]]\npath = 'app'\n[app.bind.upstream.cloud]\nallow = ['127.0.0.1/32:{}']\n",
+        address.rsplit(':').next().unwrap_or_default()
+    );
+    folder.write("node.toml", node);
+    let mut edge = folder.start(&["serve", "--config", "node.toml", "--json"]);
+    edge.event("ready");
+    let start = Instant::now();
+    while !folder.log().contains("the two sides of a model are not alike") {
+        assert!(start.elapsed() < PATIENCE, "{}", folder.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let log = folder.log();
+    assert!(
+        log.contains("model=\"classifier\"")
+            && log.contains("the input `x` is FP32 [any, 3] here and INT64 [1] there"),
+        "{log}"
+    );
+    assert_eq!((edge.stop(), cloud.stop()), (Some(0), Some(0)));
 }

@@ -1,7 +1,9 @@
 //! The models of an app: files are loaded, and what is declared becomes what decides for each call.
 
 use super::{Install, InstallError};
+use crate::node::{Placed, Shared};
 use rimward_capability::ModelGrant;
+use rimward_capability::models::Caller;
 use rimward_inference::confidence::Rule;
 use rimward_inference::remote::{Protocol, RemoteModel};
 use rimward_inference::{Confidence, Mode, Model};
@@ -91,4 +93,23 @@ fn confidence(declared: &rimward_manifest::Model) -> Option<Confidence> {
         output: declared.confidence_output.clone(),
         least: declared.min_confidence.map_or(0.0, rimward_manifest::Confidence::get),
     })
+}
+
+/// Asks the servers of an app's models what those take, and tells the operator where that is something else than what the
+/// node's own models take. A server that is not there is asked again by the first call.
+pub(super) fn ask_servers(node: &Arc<Shared>, (tenant, app): &(Name, Name), placed: &Placed) {
+    for grant in placed.models.values().filter(|grant| grant.upstream.is_some()).cloned() {
+        let core = node.core_of_this_thread();
+        let (client, tenant, app) = (core.client(tenant), tenant.clone(), app.clone());
+        core.runtime.spawn(async move {
+            let caller = Caller { client: &client, traceparent: None, request_id: "", deadline: None };
+            let model = &grant.model.name;
+            match caller.differences(&grant).await {
+                Ok(differences) => differences.iter().for_each(|difference| {
+                    tracing::warn!(%tenant, %app, model, difference, "the two sides of a model are not alike");
+                }),
+                Err(error) => tracing::debug!(%tenant, %app, model, %error, "the server of a model did not say what it takes"),
+            }
+        });
+    }
 }
